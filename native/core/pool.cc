@@ -1,0 +1,47 @@
+#include "pool.h"
+
+namespace langevin {
+
+size_t Pool::blockSize(size_t bytes) {
+  if (bytes <= 64) return 64;
+  if (bytes <= 1024) return (bytes + 63) / 64 * 64;
+  size_t power = 1024;
+  while (power <= bytes / 2) power *= 2;  // power <= bytes < 2·power
+  const size_t step = power / 8;
+  return (bytes + step - 1) / step * step;
+}
+
+void* Pool::take(size_t bytes) {
+  const size_t size = blockSize(bytes);
+  void* block = nullptr;
+  const auto found = free_.find(size);
+  if (found != free_.end() && !found->second.empty()) {
+    block = found->second.back();
+    found->second.pop_back();
+    cached_ -= size;
+  } else {
+    if (limit_ != 0 && (live_ + cached_ > limit_ || size > limit_ - live_ - cached_)) return nullptr;
+    block = allocate_(size);
+    if (!block) return nullptr;
+  }
+  live_ += size;
+  if (live_ > peak_) peak_ = live_;
+  return block;
+}
+
+void Pool::give(void* block, size_t bytes) {
+  const size_t size = blockSize(bytes);
+  free_[size].push_back(block);
+  live_ -= size;
+  cached_ += size;
+}
+
+void Pool::trim() {
+  for (auto& [size, blocks] : free_) {
+    for (void* block : blocks) release_(block, size);
+    cached_ -= size * blocks.size();
+    blocks.clear();
+  }
+}
+
+}  // namespace langevin

@@ -1,0 +1,7 @@
+#include "../kernels.h"
+
+namespace langevin::LANGEVIN_ISA {
+
+void fillTraining(OpTable& ops) { (void)ops; }
+
+}  // namespace langevin::LANGEVIN_ISA

@@ -1,0 +1,65 @@
+// One vector type per element type and instruction set: Vec<float> holds 16 lanes under AVX-512, 8 under AVX2, 4
+// otherwise. Kernels are written once against it. Only the `fma` here fuses; plain + and * never do (the build sets
+// -ffp-contract=off), so what a kernel computes is what it says, on every instruction set.
+#pragma once
+#include "../core/dtype.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace langevin::LANGEVIN_ISA {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+template <class T>
+struct Vec {
+  static constexpr int lanes = kVectorBytes / static_cast<int>(sizeof(T));
+  typedef T Register __attribute__((vector_size(kVectorBytes)));
+  typedef T Unaligned __attribute__((vector_size(kVectorBytes), aligned(alignof(T)), may_alias));
+  Register v;
+
+  static LANGEVIN_INLINE Vec zero() { return {Register{}}; }
+  static LANGEVIN_INLINE Vec broadcast(T x) { return {x - Register{}}; }
+  static LANGEVIN_INLINE Vec load(const T* p) { return {*reinterpret_cast<const Unaligned*>(p)}; }
+  LANGEVIN_INLINE void store(T* p) const { *reinterpret_cast<Unaligned*>(p) = v; }
+
+  friend LANGEVIN_INLINE Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
+  friend LANGEVIN_INLINE Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }
+  friend LANGEVIN_INLINE Vec operator*(Vec a, Vec b) { return {a.v * b.v}; }
+  friend LANGEVIN_INLINE Vec max(Vec a, Vec b) { return {a.v > b.v ? a.v : b.v}; }
+};
+
+/// a·b + c, rounded once where the machine can.
+LANGEVIN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+#if defined(__AVX512F__)
+  return {(Vec<float>::Register)_mm512_fmadd_ps((__m512)a.v, (__m512)b.v, (__m512)c.v)};
+#elif defined(__FMA__)
+  return {(Vec<float>::Register)_mm256_fmadd_ps((__m256)a.v, (__m256)b.v, (__m256)c.v)};
+#elif defined(__aarch64__)
+  return {(Vec<float>::Register)vfmaq_f32((float32x4_t)c.v, (float32x4_t)a.v, (float32x4_t)b.v)};
+#else
+  return a * b + c;
+#endif
+}
+LANGEVIN_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+#if defined(__AVX512F__)
+  return {(Vec<double>::Register)_mm512_fmadd_pd((__m512d)a.v, (__m512d)b.v, (__m512d)c.v)};
+#elif defined(__FMA__)
+  return {(Vec<double>::Register)_mm256_fmadd_pd((__m256d)a.v, (__m256d)b.v, (__m256d)c.v)};
+#elif defined(__aarch64__)
+  return {(Vec<double>::Register)vfmaq_f64((float64x2_t)c.v, (float64x2_t)a.v, (float64x2_t)b.v)};
+#else
+  return a * b + c;
+#endif
+}
+
+}  // namespace langevin::LANGEVIN_ISA
