@@ -28,23 +28,25 @@ import { MAX_TRANSFER } from './read-file.ts'
 export function writeFileAtomic(path: string, data: Uint8Array | string | readonly Uint8Array[]): void {
   const pieces =
     typeof data === 'string' ? [new TextEncoder().encode(data)] : data instanceof Uint8Array ? [data] : data
-  const existing = statSync(path, { throwIfNoEntry: false })
-  if (existing && !existing.isFile()) {
-    throw new DataError(`cannot write ${path}: it exists and is not a regular file`, {
-      hint: 'choose another path, or move what is there out of the way',
-    })
-  }
-  const target = existing ? realpathSync(path) : path
-  const folder = dirname(target)
-  const temporary = join(folder, `.${basename(target)}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`)
+  let temporary: string | undefined
   try {
+    const existing = statSync(path, { throwIfNoEntry: false })
+    if (existing && !existing.isFile()) throw notRegular(path)
+    const target = existing ? realpathSync(path) : path
+    temporary = join(dirname(target), `.${basename(target)}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`)
     writeDurably(temporary, pieces, existing)
     renameSync(temporary, target)
-    syncFolder(folder)
+    syncFolder(dirname(target))
   } catch (error) {
-    rmSync(temporary, { force: true })
-    throw fileError('write', path, error)
+    if (temporary !== undefined) rmSync(temporary, { force: true })
+    throw error instanceof DataError ? error : fileError('write', path, error)
   }
+}
+
+function notRegular(path: string): DataError {
+  return new DataError(`cannot write ${path}: it exists and is not a regular file`, {
+    hint: 'choose another path, or move what is there out of the way',
+  })
 }
 
 /** Removes the temporary files that killed processes left in `folder` (not in its subfolders). Files of live processes
