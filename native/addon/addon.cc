@@ -288,6 +288,7 @@ void Addon::bindOps(Napi::Env env, Napi::Object ops, Napi::Object signatures) {
   LANGEVIN_BIND(dropout);
   LANGEVIN_BIND(reduce);
   LANGEVIN_BIND(argmax);
+  LANGEVIN_BIND(pick);
   LANGEVIN_BIND(pickBackward);
   LANGEVIN_BIND(matmul);
   LANGEVIN_BIND(conv2d);

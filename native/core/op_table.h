@@ -103,6 +103,8 @@ struct OpTable {
   void (*reduce)(Stream&, int64_t kind, In x, Out y, int64_t outer, int64_t axis, int64_t inner);
   /// y (i32) = the first index of the largest element; NaN counts as largest
   void (*argmax)(Stream&, In x, Out y, int64_t outer, int64_t axis, int64_t inner);
+  /// y[o, i] = x[o, index[o, i], i]; an index (i32) outside [0, axis) faults
+  void (*pick)(Stream&, In x, In index, Out y, int64_t outer, int64_t axis, int64_t inner);
   /// dx[o, index[o, i], i] = dy[o, i], 0 elsewhere
   void (*pickBackward)(Stream&, In index, In dy, Out dx, int64_t outer, int64_t axis, int64_t inner);
 
