@@ -110,7 +110,7 @@ function speed(marks: readonly { at: number; step: number; imageSteps?: number }
 
 interface Layout {
   bar: number
-  /** Leave out what is least needed, from 0 (nothing) to 3. */
+  /** 0: in full; 1: short names; 2: no label; 3: no image-steps; 4: no steps a second. */
   terse: number
 }
 
@@ -120,9 +120,11 @@ const layouts: readonly Layout[] = [
   { bar: 24, terse: 0 },
   { bar: 10, terse: 0 },
   { bar: 10, terse: 1 },
-  { bar: 0, terse: 1 },
+  { bar: 6, terse: 1 },
+  { bar: 6, terse: 2 },
   { bar: 0, terse: 2 },
   { bar: 0, terse: 3 },
+  { bar: 0, terse: 4 },
 ]
 
 function fitted(update: ProgressUpdate, parts: Parts, width: number): string {
@@ -130,7 +132,7 @@ function fitted(update: ProgressUpdate, parts: Parts, width: number): string {
     const text = line(update, parts, layout)
     if (text.length <= width) return text
   }
-  return line(update, parts, { bar: 0, terse: 3 }).slice(0, Math.max(0, width))
+  return line(update, parts, { bar: 0, terse: 4 }).slice(0, Math.max(0, width))
 }
 
 function line(update: ProgressUpdate, parts: Parts, { bar, terse }: Layout): string {
@@ -140,20 +142,20 @@ function line(update: ProgressUpdate, parts: Parts, { bar, terse }: Layout): str
   const shown = (value: number | undefined, text: (value: number) => string) =>
     value === undefined ? undefined : text(value)
   return [
-    terse < 3 ? label : undefined,
+    terse < 2 ? label : undefined,
     bar > 0 ? filled(step / total, bar) : undefined,
     `${terse === 0 ? 'step ' : ''}${step}/${total}`,
-    terse < 3 ? shown(stepsPerSecond, (v) => `${brief(v)} ${terse < 1 ? 'steps' : 'st'}/s`) : undefined,
-    terse < 2 ? shown(imageStepsPerSecond, (v) => `${brief(v)} ${terse < 1 ? 'image-steps' : 'img-st'}/s`) : undefined,
+    terse < 4 ? shown(stepsPerSecond, (v) => `${brief(v)} ${terse < 1 ? 'steps' : 'st'}/s`) : undefined,
+    terse < 3 ? shown(imageStepsPerSecond, (v) => `${brief(v)} ${terse < 1 ? 'image-steps' : 'img-st'}/s`) : undefined,
     shown(loss, (v) => `loss ${brief(v)}`),
     terse === 0 ? shown(fData, (v) => `f(data) ${brief(v)}`) : undefined,
     terse === 0 ? shown(fSample, (v) => `f(samples) ${brief(v)}`) : undefined,
-    terse === 1 && fData !== undefined && fSample !== undefined ? `f ${brief(fData)}/${brief(fSample)}` : undefined,
-    shown(accuracy, (v) => `${terse < 1 ? 'accuracy' : 'acc'} ${(100 * v).toFixed(1)} %`),
+    terse >= 1 && fData !== undefined && fSample !== undefined ? `f ${brief(fData)}/${brief(fSample)}` : undefined,
+    shown(accuracy, (v) => `${terse < 1 ? 'accuracy' : 'acc'} ${(100 * v).toFixed(terse < 1 ? 1 : 0)} %`),
     shown(left, (v) => `${clock(v)} left`),
   ]
     .filter((text) => text !== undefined)
-    .join('  ')
+    .join(terse < 2 ? '  ' : ' ')
 }
 
 function filled(share: number, width: number): string {

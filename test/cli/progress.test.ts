@@ -32,6 +32,16 @@ describe('status line', () => {
     )
   })
 
+  it('keeps speeds, loss, f of data and samples, accuracy and time left on 80 columns', () => {
+    const t = terminal(80)
+    const progress = createProgress({ stream: t.stream, total: 2400, label: 'training', now: t.now })
+    progress.update({ step: 1100, imageSteps: 0 })
+    t.wait(10_000)
+    progress.update({ step: 1200, imageSteps: 128_000, ...full })
+    const expected = '1200/2400 10.0 st/s 12.8k img-st/s loss 0.0123 f 3.21/-121 acc 97 % 2:00 left'
+    expect(screen(t.written)).toBe(expected)
+  })
+
   it('never reaches the width of the terminal, however narrow', () => {
     for (let columns = 1; columns < 180; columns += 3) {
       const t = terminal(columns)
