@@ -37,7 +37,8 @@ export async function predict<K extends string>(
   for (let start = 0; start < order.length; start += batch) {
     const picked = order.slice(start, start + batch)
     const bytes = new Uint8Array(picked.length * pixels)
-    picked.forEach((image, i) => bytes.set(data.images.subarray(image * pixels, (image + 1) * pixels), i * pixels))
+    for (const [i, image] of picked.entries())
+      bytes.set(data.images.subarray(image * pixels, (image + 1) * pixels), i * pixels)
     const results = scope(() => {
       const images = tensor(bytes, { shape: [picked.length, data.height, data.width, data.channels], device })
       const index = tensor(
