@@ -46,7 +46,10 @@ function run(loss: Tensor, wanted: Set<Tensor> | undefined, seed?: Tensor): Map<
   const found = new Map<Tensor, Tensor>()
   const start = () => (seed ? seed.detach() : full(loss.shape, 1, { dtype: loss.dtype, device: loss.device }))
   if (!loss.node) {
-    if (wanted ? wanted.has(loss) : loss.requiresGrad) found.set(loss, start())
+    if (wanted ? !wanted.has(loss) : !loss.requiresGrad) {
+      throw new ShapeError('backward: the loss was computed from no tensor that requires a gradient, or under noGrad()')
+    }
+    found.set(loss, start())
     return found
   }
 
