@@ -89,6 +89,9 @@ export class JemTrainer {
         `cropPadding must be below the image size ${data.height}×${data.width}, got ${config.cropPadding}`,
       )
     }
+    if (config.pxStart > 0 && config.pyxWeight === 0 && config.pxyWeight === 0) {
+      throw new ConfigError('pxStart needs a term that trains before p(x) joins: give pyxWeight a weight above 0')
+    }
     this.split = splitIndices(data.labels, data.classes, config.validationSize, config.labelsPerClass)
     const { height, width, channels, classes } = data
     this.buffer = new ReplayBuffer({
@@ -171,7 +174,7 @@ export class JemTrainer {
     const batches: Batches = {}
     const pxIndex = this.loaders.px.next()
     const pyxIndex = this.loaders.pyx.next()
-    if (config.pxWeight > 0) {
+    if (config.pxWeight > 0 && this.done >= config.pxStart) {
       const data = this.imagesAt(pxIndex)
       const labels = config.classConditional
         ? this.generators.labels.integers(config.batch, this.data.classes)
