@@ -103,6 +103,12 @@ export const settings: { readonly [Key in keyof JemConfig]: Setting } = {
   },
   gradientClip: { group: sampler, kind: 'number', min: 0, help: 'clip each element of ∂f/∂x to ± this; 0: no clip' },
   clampSamples: { group: sampler, kind: 'switch', help: 'clamp samples to [-1, 1] after each step' },
+  samplingMode: {
+    group: sampler,
+    kind: 'choice',
+    choices: ['eval', 'train'],
+    help: 'mode of the norms while sampling: eval (as released) or train (batch statistics, as JEM++)',
+  },
   bufferSize: {
     group: sampler,
     kind: 'whole',

@@ -38,6 +38,8 @@ export interface JemConfig {
   gradientClip: number
   /** Clamp samples to [-1, 1] after each step. JEM++; not in the released code. */
   clampSamples: boolean
+  /** Mode of the norms while sampling: `eval`, as released; `train`, batch statistics, as JEM++. */
+  samplingMode: 'eval' | 'train'
   /** Samples kept in the replay buffer. [--buffer_size] */
   bufferSize: number
   /** Probability that a chain starts afresh from U(-1, 1) instead of from the buffer. [--reinit_freq] */
@@ -115,6 +117,7 @@ export const defaultConfig: Readonly<JemConfig> = Object.freeze({
   noiseStd: 0.01,
   gradientClip: 0,
   clampSamples: false,
+  samplingMode: 'eval',
   bufferSize: 10000,
   reinitProbability: 0.05,
   batch: 64,

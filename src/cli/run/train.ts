@@ -1,7 +1,101 @@
-import { LangevinError } from '../../errors.ts'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { loadDataset } from '../../data/catalog.ts'
+import { CheckpointError, ConfigError } from '../../errors.ts'
+import { hasCheckpoint, readCheckpoint } from '../../jem/checkpoint.ts'
+import type { JemConfig } from '../../jem/config.ts'
+import { trainRun } from '../../jem/run.ts'
 import type { TrainOptions } from '../commands/train.ts'
 import type { CliContext } from '../context.ts'
+import { openDevice } from '../device.ts'
+import { flagOf } from '../options.ts'
+import { createProgress } from '../progress.ts'
 
-export async function runTrain(_options: TrainOptions, _context: CliContext): Promise<void> {
-  throw new LangevinError('NOT_BUILT', 'train is not built yet')
+/** Settings that a resumed run may change: they leave what it has computed so far true. */
+const changeable: readonly (keyof JemConfig)[] = [
+  'steps',
+  'epochs',
+  'device',
+  'threads',
+  'checkpointEvery',
+  'evalEvery',
+  'sampleEvery',
+  'logEvery',
+  'maxRollbacks',
+  'rollbackLrFactor',
+]
+
+export async function runTrain(options: TrainOptions, context: CliContext): Promise<void> {
+  const { out, resume } = options
+  const { config, source } = resume ? resumed(options) : { config: options.config, source: options.data! }
+  const data = loadDataset(source, { split: 'train' })
+  const device = openDevice(config)
+  const batch = config.batch * (Number(config.pxWeight > 0) + Number(config.pxyWeight > 0))
+  let progress: ReturnType<typeof createProgress> | undefined
+  let first: number | undefined
+  try {
+    const result = await trainRun({
+      config,
+      data,
+      source,
+      folder: out,
+      device,
+      resume,
+      signal: context.signal,
+      onStep: ({ step, loss, fData, fSample, accuracy, validationAccuracy }, total) => {
+        first ??= step - 1
+        progress ??= createProgress({ stream: context.stderr, total, label: 'train' })
+        progress.update({
+          step,
+          imageSteps: (step - first) * batch * config.sgldSteps,
+          loss,
+          fData: fData ?? undefined,
+          fSample: fSample ?? undefined,
+          accuracy: accuracy ?? undefined,
+        })
+        if (validationAccuracy !== undefined) {
+          progress.print(`step ${step}: validation accuracy ${(100 * validationAccuracy).toFixed(2)} %`)
+        }
+      },
+      onMessage: (message) => (progress ? progress.print(message) : context.stderr.write(`${message}\n`)),
+    })
+    progress?.finish()
+    context.stderr.write(
+      result.finished
+        ? `done: ${result.steps} steps in ${out}; next: langevin sample --run ${out} --out samples.png, langevin eval --run ${out}\n`
+        : `stopped at step ${result.steps}, saved; continue with: langevin train --resume --out ${out}\n`,
+    )
+  } finally {
+    progress?.finish()
+  }
+}
+
+/** The configuration of the run in the folder, with what may be changed. */
+function resumed({ out, data, given, config }: TrainOptions): { config: JemConfig; source: string } {
+  if (!existsSync(join(out, 'config.json'))) {
+    throw new CheckpointError(`there is no run in ${out} to resume`, { hint: 'start it without --resume' })
+  }
+  if (!hasCheckpoint(out)) {
+    if (data === undefined) {
+      throw new CheckpointError(`the run in ${out} was stopped before its first checkpoint`, {
+        hint: 'give --data and the settings again, with --resume',
+      })
+    }
+    return { config, source: data }
+  }
+  const { meta } = readCheckpoint(out)
+  for (const [key, value] of Object.entries(given)) {
+    const saved = meta.config[key as keyof JemConfig]
+    if (!changeable.includes(key as keyof JemConfig) && JSON.stringify(saved) !== JSON.stringify(value)) {
+      throw new ConfigError(
+        `${flagOf(key)} is ${JSON.stringify(saved)} in this run, and cannot become ${JSON.stringify(value)}`,
+        {
+          hint: 'resume without it, or start a new run',
+        },
+      )
+    }
+  }
+  const merged = { ...meta.config, ...given }
+  if (given.epochs !== undefined) merged.steps = 0
+  return { config: merged, source: data ?? meta.data.source }
 }

@@ -1,0 +1,10 @@
+import type { Device } from '../native/contract.ts'
+import { addonPath, nativeDevice } from '../native/device.ts'
+
+/** Opens the device that a command was asked for: `auto` is CUDA where its addon is built. Throws DeviceError. */
+export function openDevice({ device, threads }: { device: Device | 'auto'; threads: number }): Device {
+  const kind = device === 'auto' ? (addonPath('cuda') ? 'cuda' : 'cpu') : device
+  const { addon } = nativeDevice(kind)
+  if (kind === 'cpu') addon.setThreads(threads)
+  return kind
+}

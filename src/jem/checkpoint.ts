@@ -1,0 +1,135 @@
+import { existsSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { CheckpointError, DataError } from '../errors.ts'
+import { readSafetensors, type SafetensorsTensor, writeSafetensors } from '../io/safetensors.ts'
+import { loadStateDict, toPyTorch } from '../nn/stateDict.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import type { JemConfig } from './config.ts'
+import type { TrainerState } from './trainer.ts'
+
+/** Raised whenever a checkpoint of an older version could be misread. */
+const version = 1
+
+/** What the images of a run are: enough to build its model without them. */
+export interface DataDescription {
+  /** Name or path as it was given. */
+  source: string
+  name: string
+  height: number
+  width: number
+  channels: number
+  classes: number
+  classNames: string[]
+  /** Training images, before the validation part is taken off. */
+  count: number
+}
+
+export interface CheckpointMeta {
+  version: number
+  config: JemConfig
+  data: DataDescription
+  trainer: TrainerState
+  rollbacks: number
+  /** Lengths of the run's logs at this point, to which a resumed run cuts them back. */
+  metricsBytes: number
+  eventsBytes: number
+}
+
+export interface Checkpoint {
+  meta: CheckpointMeta
+  /** In PyTorch's layouts; names as `JemTrainer.tensors()` gives them. */
+  tensors: Map<string, SafetensorsTensor>
+}
+
+const currentName = 'checkpoint.safetensors'
+const previousName = 'checkpoint.previous.safetensors'
+
+export function hasCheckpoint(folder: string): boolean {
+  return existsSync(join(folder, currentName)) || existsSync(join(folder, previousName))
+}
+
+/** Writes the run's checkpoint; the one before stays as the previous. At no moment is there none. */
+export async function writeCheckpoint(
+  folder: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  meta: Omit<CheckpointMeta, 'version'>,
+): Promise<void> {
+  const host = new Map<string, SafetensorsTensor>()
+  for (const [name, x] of tensors) host.set(name, name === 'buffer' ? await asIs(x) : await toPyTorch(name, x))
+  const metadata = { langevin: JSON.stringify({ ...meta, version }), crc32: checksum(host) }
+  const current = join(folder, currentName)
+  const next = join(folder, 'checkpoint.next.safetensors')
+  writeSafetensors(next, host, metadata)
+  if (existsSync(current)) renameSync(current, join(folder, previousName))
+  renameSync(next, current)
+}
+
+/** Reads the newest checkpoint of a run that is whole. Throws CheckpointError where there is none. */
+export function readCheckpoint(folder: string): Checkpoint {
+  const problems: string[] = []
+  for (const name of [currentName, previousName]) {
+    const path = join(folder, name)
+    if (!existsSync(path)) continue
+    try {
+      return parse(path)
+    } catch (error) {
+      if (!(error instanceof DataError || error instanceof CheckpointError)) throw error
+      problems.push(error.message)
+    }
+  }
+  throw new CheckpointError(
+    problems.length > 0
+      ? `no checkpoint in ${folder} can be read: ${problems.join('; ')}`
+      : `no checkpoint in ${folder}`,
+    { hint: 'name the folder of a run that langevin train or langevin demo has made' },
+  )
+}
+
+function parse(path: string): Checkpoint {
+  const { tensors, metadata } = readSafetensors(path)
+  if (metadata.langevin === undefined) throw new CheckpointError(`${path} is not a checkpoint of a run`)
+  const meta = JSON.parse(metadata.langevin) as CheckpointMeta
+  if (meta.version !== version) {
+    throw new CheckpointError(`${path} has checkpoint version ${meta.version}; this program reads ${version}`)
+  }
+  if (checksum(tensors) !== metadata.crc32) throw new CheckpointError(`${path} is damaged: its checksum does not match`)
+  return { meta, tensors }
+}
+
+/** Copies a checkpoint's tensors into those of a trainer. Throws CheckpointError where they do not fit. */
+export function loadTensors(targets: ReadonlyMap<string, Tensor>, values: Checkpoint['tensors']): void {
+  const rest = new Map(targets)
+  const samples = rest.get('buffer')
+  const saved = values.get('buffer')
+  rest.delete('buffer')
+  if (samples && saved) {
+    if (saved.data.length !== samples.size) {
+      throw new CheckpointError(
+        `the replay buffer has ${saved.data.length} values in the file, ${samples.size} in the run`,
+      )
+    }
+    samples.storage.device.addon.write(samples.handle, saved.data)
+  }
+  loadStateDict(rest, new Map([...values].filter(([name]) => name !== 'buffer')))
+}
+
+/** The part of a checkpoint under `prefix/`, without the prefix. */
+export function partOf(values: Checkpoint['tensors'], prefix: string): Map<string, SafetensorsTensor> {
+  const part = new Map<string, SafetensorsTensor>()
+  for (const [name, value] of values) if (name.startsWith(`${prefix}/`)) part.set(name.slice(prefix.length + 1), value)
+  return part
+}
+
+async function asIs(x: Tensor): Promise<SafetensorsTensor> {
+  return { dtype: 'F32', shape: [...x.shape], data: (await x.data()) as Float32Array }
+}
+
+function checksum(tensors: ReadonlyMap<string, SafetensorsTensor>): string {
+  let sum = 0
+  for (const name of [...tensors.keys()].sort()) {
+    const { data } = tensors.get(name)!
+    sum = crc32(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), sum)
+  }
+  return sum.toString(16)
+}
