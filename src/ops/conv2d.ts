@@ -97,6 +97,7 @@ function convolve(x: Tensor, weight: Tensor, options: Conv2dOptions, both: boole
     const [dw, db] = weightGradients(x_, dz, s, weight.shape, needs[1], needs[2])
     return [dx, dw, db, needs[3] ? dz : undefined]
   })
+  signs?.dispose() // the graph has its own reference
   return [y, pre]
 }
 

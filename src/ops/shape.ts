@@ -2,7 +2,9 @@
 import { record } from '../autograd/graph.ts'
 import { ShapeError } from '../errors.ts'
 import { zeros } from '../tensor/create.ts'
+import { scope } from '../tensor/scope.ts'
 import { empty, type Tensor } from '../tensor/tensor.ts'
+import { clone } from './cast.ts'
 import { expectAlike, expectAxis, shapeText } from './check.ts'
 import { broadcastShape, broadcastStrides, denseStrides, dims, maxRank, sameShape, sizeOf, strides } from './layout.ts'
 import { sumTo } from './reduce.ts'
@@ -17,6 +19,18 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
   return record('reshape', x.alias(full), [x], [], (dy) => [dy.alias(x.shape)])
 }
 
+/** The strided copy takes at most six axes. */
+function expectRank(op: string, shape: readonly number[]): readonly number[] {
+  if (shape.length > maxRank) {
+    throw new ShapeError(`${op}: tensors of at most ${maxRank} axes are supported, got ${shapeText(shape)}`)
+  }
+  return shape
+}
+
+function isCount(value: number): boolean {
+  return Number.isInteger(value) && value >= 0
+}
+
 /** Copies `shape` elements between two strided views. */
 function stridedCopy(
   x: Tensor,
@@ -25,8 +39,6 @@ function stridedCopy(
   from: { strides: readonly number[]; offset?: number },
   to: { strides: readonly number[]; offset?: number },
 ): void {
-  if (shape.length > maxRank)
-    throw new ShapeError(`tensors of at most ${maxRank} axes are supported, got ${shapeText(shape)}`)
   x.native.stridedCopy(
     x.handle,
     y.handle,
@@ -44,7 +56,10 @@ export function transpose(x: Tensor, order: readonly number[] = x.shape.map((_, 
   if (axes.length !== x.rank || new Set(axes).size !== x.rank) {
     throw new ShapeError(`transpose: order must name each of the ${x.rank} axes once, got ${shapeText(order)}`)
   }
-  const shape = axes.map((axis) => x.shape[axis])
+  const shape = expectRank(
+    'transpose',
+    axes.map((axis) => x.shape[axis]),
+  )
   const from = denseStrides(x.shape)
   const y = empty(shape, x.dtype, x.device)
   stridedCopy(x, y, shape, { strides: axes.map((axis) => from[axis]) }, { strides: denseStrides(shape) })
@@ -71,14 +86,13 @@ export function slice(x: Tensor, start: readonly number[], size: readonly number
   const fits =
     start.length === x.rank &&
     size.length === x.rank &&
-    x.shape.every(
-      (extent, i) => Number.isInteger(start[i]) && start[i] >= 0 && size[i] >= 0 && start[i] + size[i] <= extent,
-    )
+    x.shape.every((extent, i) => isCount(start[i]) && isCount(size[i]) && start[i] + size[i] <= extent)
   if (!fits) {
     throw new ShapeError(
       `slice: start ${shapeText(start)} and size ${shapeText(size)} must lie within ${shapeText(x.shape)}`,
     )
   }
+  expectRank('slice', size)
   const from = denseStrides(x.shape)
   const offset = start.reduce((total, s, i) => total + s * from[i], 0)
   const y = empty(size, x.dtype, x.device)
@@ -94,10 +108,15 @@ export function slice(x: Tensor, start: readonly number[], size: readonly number
 
 /** Zeros before and after each axis: `amounts[axis] = [before, after]`. */
 export function pad(x: Tensor, amounts: readonly (readonly [number, number])[]): Tensor {
-  if (amounts.length !== x.rank || amounts.some(([before, after]) => !(before >= 0) || !(after >= 0))) {
-    throw new ShapeError(`pad: ${x.rank} pairs of amounts >= 0 are needed, got ${JSON.stringify(amounts)}`)
+  if (amounts.length !== x.rank || amounts.some(([before, after]) => !isCount(before) || !isCount(after))) {
+    throw new ShapeError(
+      `pad: ${x.rank} pairs of whole amounts >= 0 are needed for x ${shapeText(x.shape)}, got ${JSON.stringify(amounts)}`,
+    )
   }
-  const shape = x.shape.map((extent, i) => extent + amounts[i][0] + amounts[i][1])
+  const shape = expectRank(
+    'pad',
+    x.shape.map((extent, i) => extent + amounts[i][0] + amounts[i][1]),
+  )
   const to = denseStrides(shape)
   const offset = amounts.reduce((total, [before], i) => total + before * to[i], 0)
   const y = zeros(shape, { dtype: x.dtype, device: x.device })
@@ -114,16 +133,16 @@ export function pad(x: Tensor, amounts: readonly (readonly [number, number])[]):
 /** Images [batch, height, width, channels] with `amount` rows and columns mirrored at each border, the border itself not
  *  repeated: amount < height, width. */
 export function padReflect(x: Tensor, amount: number): Tensor {
-  if (x.rank !== 4 || !(amount >= 0 && amount < x.shape[1] && amount < x.shape[2])) {
+  if (x.rank !== 4 || !(isCount(amount) && amount < x.shape[1] && amount < x.shape[2])) {
     throw new ShapeError(
       `padReflect: x must be [batch, height > ${amount}, width > ${amount}, channels], got ${shapeText(x.shape)}`,
     )
   }
-  return mirrorAxis(mirrorAxis(x, 1, amount), 2, amount)
+  if (amount === 0) return clone(x)
+  return scope(() => mirrorAxis(mirrorAxis(x, 1, amount), 2, amount))
 }
 
 function mirrorAxis(x: Tensor, axis: number, amount: number): Tensor {
-  if (amount === 0) return x
   const box = (start: number, size: number): Tensor =>
     slice(
       x,
@@ -143,6 +162,7 @@ export function crop(x: Tensor, top: number, left: number, height: number, width
 /** The elements in reverse order along one axis. */
 export function flip(x: Tensor, axis: number): Tensor {
   const a = expectAxis('flip', axis, x.rank)
+  expectRank('flip', x.shape)
   const from = denseStrides(x.shape)
   const offset = Math.max(0, x.shape[a] - 1) * from[a]
   const y = empty(x.shape, x.dtype, x.device)
@@ -161,6 +181,7 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const first = tensors[0]
   if (!first) throw new ShapeError('concat: at least one tensor is needed')
   const a = expectAxis('concat', axis, first.rank)
+  expectRank('concat', first.shape)
   for (const x of tensors) {
     if (x.rank !== first.rank || x.shape.some((extent, i) => i !== a && extent !== first.shape[i])) {
       throw new ShapeError(
