@@ -75,7 +75,6 @@ function compare(label, actual, expected) {
       throw new Error(`${label}: element ${i} of ${expected.length} is ${actual[i]}, not ${expected[i]}`)
   }
 }
-const bit = (bytes, i) => (bytes[i >> 3] >> (i & 7)) & 1
 const packBits = (flags) => {
   const bytes = new Float64Array(Math.ceil(flags.length / 8))
   flags.forEach((flag, i) => {

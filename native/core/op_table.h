@@ -127,7 +127,7 @@ struct OpTable {
 
   // ---- normalisation ----
   /// y = (x − mean)·rstd·gamma[channel] + beta[channel]; mean and rstd = 1/√(variance + eps) (biased variance), one of
-  /// each per group, are outputs
+  /// each per group, are outputs: f32 where x is bf16, else of x's dtype, which gamma and beta have as well
   void (*norm)(Stream&, In x, OptIn gamma, OptIn beta, Out y, Out mean, Out rstd, NormShape s, double eps);
   void (*normBackward)(Stream&, In dy, In x, In mean, In rstd, OptIn gamma, OptOut dx, OptOut dgamma, OptOut dbeta,
                        NormShape s);
@@ -174,7 +174,9 @@ struct OpTable {
   void (*clipScale)(Stream&, In sumSquares, Out scale, double limit);
   /// A training batch from u8 images [n, height, width, channels]: y[i] (f32) = image index[i], reflect-padded by
   /// `padding` and cropped at a random place, mirrored with probability ½ where flip, scaled to [-1, 1], plus
-  /// noiseStd·N(0, 1). Crop and mirror of image i come from words 0..2 of element 4·i of stream + 1.
+  /// noiseStd·N(0, 1) (y's element e takes normal e of philox). Image i is cropped at row ⌊w₀·(2·padding + 1)·2⁻³²⌋
+  /// and column ⌊w₁·(2·padding + 1)·2⁻³²⌋ of the padded image and mirrored where flip and w₂ ≥ 2³¹, w being the words
+  /// of Philox counter (i, step, stream + 1, purpose).
   void (*imageBatch)(Stream&, In images, In index, Out y, int64_t n, int64_t count, int64_t height, int64_t width,
                      int64_t channels, int64_t padding, bool flip, double noiseStd, Philox philox);
 };

@@ -56,9 +56,9 @@ LANGEVIN_INLINE float logOf(float u) {
 LANGEVIN_INLINE void boxMuller(uint32_t w0, uint32_t w1, float& n0, float& n1) {
   const float u = static_cast<float>((w0 >> 8) + 1) * 0x1p-24f;
   const float r = __builtin_sqrtf(-2.0f * logOf(u));
-  const uint32_t quadrant = w1 >> 30;                                                   // angle = quadrant·π/2 + t
+  const uint32_t quadrant = w1 >> 30;  // angle = quadrant·π/2 + t
   const float v = static_cast<float>(static_cast<int32_t>((w1 >> 6) & 0xffffffu) - 0x800000) * 0x1p-24f;
-  const float t = v * 1.57079633f;                                                      // in [−π/4, π/4)
+  const float t = v * 1.57079633f;  // in [−π/4, π/4)
   const float t2 = t * t;
   float sine = 2.7557319e-6f;
   sine = sine * t2 - 1.9841270e-4f;

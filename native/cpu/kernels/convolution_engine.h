@@ -4,6 +4,23 @@
 
 namespace langevin::LANGEVIN_ISA {
 
+/// Brings the lines of `pixels` runs of `count` values to L1 while the kernel computes what is to be written there:
+/// outputs of the layer before have long left the caches.
+template <class S>
+LANGEVIN_INLINE void prefetchPixels(const S* p, int64_t stride, int64_t pixels, int64_t count) {
+  constexpr int64_t line = 64 / sizeof(S);
+  for (int64_t k = 0; k < pixels; ++k) {
+    for (int64_t i = 0; i < count; i += line) __builtin_prefetch(p + k * stride + i, 1);
+  }
+}
+
+/// Pixels pixel, pixel + step, … of an image tensor, and the channels of one column of vectors of them.
+struct PixelRun {
+  int64_t pixel, step, pixels;
+  int64_t channel, count;  // count <= width
+  int64_t width;           // of the sums of one pixel
+};
+
 /// z = sum + bias + residual → pre; y = z > 0 ? z : slope·z; signs: bits z > 0.
 template <class S>
 struct ForwardEpilogue {
@@ -18,23 +35,37 @@ struct ForwardEpilogue {
   uint8_t* signs;
   T slope;
 
-  LANGEVIN_INLINE void operator()(int64_t pixel, int64_t channel, int64_t count, const T* sums) const {
-    const int64_t base = pixel * channels + channel;
-    for (int64_t i = 0; i < count; i += L) {
-      const int64_t n = count - i;
-      Vec<T> z = Vec<T>::load(sums + i);
-      if (bias) z = z + loadLanes<T>(bias + channel + i, n);
-      if (residual) z = z + loadLanes<T>(residual + base + i, n);
-      if (pre) storeLanes(z, pre + base + i, n);
-      if (signs || slope != 1) {
-        const uint32_t bits = positiveBits(z);
-        if (signs) {
-          const int bytes = n >= L ? L / 8 : static_cast<int>(n / 8);
-          std::memcpy(signs + (base + i) / 8, &bits, static_cast<size_t>(bytes));
-        }
-        z = select(bits, z, Vec<T>::broadcast(slope) * z);
+  LANGEVIN_INLINE void prefetch(const PixelRun& run) const {
+    const int64_t base = run.pixel * channels + run.channel, stride = run.step * channels;
+    prefetchPixels(y + base, stride, run.pixels, run.count);
+    if (residual) prefetchPixels(residual + base, stride, run.pixels, run.count);
+  }
+
+  LANGEVIN_INLINE void operator()(const PixelRun& run, const T* sums) const {
+    for (int64_t i = 0; i < run.count; i += L) {
+      if (run.count - i >= L) {
+        vectorColumn(run, sums, i, L);
+      } else {
+        vectorColumn(run, sums, i, run.count - i);
       }
-      storeLanes(z, y + base + i, n);
+    }
+  }
+
+  LANGEVIN_INLINE void vectorColumn(const PixelRun& run, const T* sums, int64_t i, int64_t n) const {
+    const Vec<T> b = bias ? loadLanes<T>(bias + run.channel + i, n) : Vec<T>::zero();
+    const Vec<T> scale = Vec<T>::broadcast(slope);
+    const bool activated = signs || slope != 1;
+    int64_t base = run.pixel * channels + run.channel + i;
+    for (int64_t p = 0; p < run.pixels; ++p, base += run.step * channels) {
+      Vec<T> z = Vec<T>::load(sums + p * run.width + i) + b;
+      if (residual) z = z + loadLanes<T>(residual + base, n);
+      if (pre) storeLanes(z, pre + base, n);
+      if (activated) {
+        const uint32_t bits = positiveBits(z);
+        if (signs) std::memcpy(signs + base / 8, &bits, static_cast<size_t>(n / 8));
+        z = select(bits, z, scale * z);
+      }
+      storeLanes(z, y + base, n);
     }
   }
 };
@@ -51,26 +82,40 @@ struct BackwardEpilogue {
   S* dx;
   T slope;
 
+  LANGEVIN_INLINE void prefetch(const PixelRun& run) const {
+    const int64_t base = run.pixel * channels + run.channel, stride = run.step * channels;
+    prefetchPixels(dx + base, stride, run.pixels, run.count);
+    if (add) prefetchPixels(add + base, stride, run.pixels, run.count);
+  }
+
   LANGEVIN_INLINE uint32_t bitsAt(int64_t i, int64_t n) const {
-    if (L % 8 == 0 && channels % 8 == 0 && n >= L) {
-      uint32_t bits = 0;
-      std::memcpy(&bits, signs + i / 8, L / 8);
-      return bits;
-    }
     uint32_t bits = 0;
-    for (int64_t k = 0; k < L && k < n; ++k)
-      bits |= static_cast<uint32_t>(signs[(i + k) / 8] >> ((i + k) % 8) & 1) << k;
+    if (L % 8 == 0 && channels % 8 == 0 && n == L) {
+      std::memcpy(&bits, signs + i / 8, L / 8);
+    } else {
+      for (int64_t k = 0; k < n; ++k) bits |= static_cast<uint32_t>(signs[(i + k) / 8] >> ((i + k) % 8) & 1) << k;
+    }
     return bits;
   }
 
-  LANGEVIN_INLINE void operator()(int64_t pixel, int64_t channel, int64_t count, const T* sums) const {
-    const int64_t base = pixel * channels + channel;
-    for (int64_t i = 0; i < count; i += L) {
-      const int64_t n = count - i;
-      Vec<T> v = Vec<T>::load(sums + i);
-      if (signs) v = select(bitsAt(base + i, n), v, Vec<T>::broadcast(slope) * v);
-      if (add) v = v + loadLanes<T>(add + base + i, n);
-      storeLanes(v, dx + base + i, n);
+  LANGEVIN_INLINE void operator()(const PixelRun& run, const T* sums) const {
+    for (int64_t i = 0; i < run.count; i += L) {
+      if (run.count - i >= L) {
+        vectorColumn(run, sums, i, L);
+      } else {
+        vectorColumn(run, sums, i, run.count - i);
+      }
+    }
+  }
+
+  LANGEVIN_INLINE void vectorColumn(const PixelRun& run, const T* sums, int64_t i, int64_t n) const {
+    const Vec<T> scale = Vec<T>::broadcast(slope);
+    int64_t base = run.pixel * channels + run.channel + i;
+    for (int64_t p = 0; p < run.pixels; ++p, base += run.step * channels) {
+      Vec<T> v = Vec<T>::load(sums + p * run.width + i);
+      if (signs) v = select(bitsAt(base, n), v, scale * v);
+      if (add) v = v + loadLanes<T>(add + base, n);
+      storeLanes(v, dx + base, n);
     }
   }
 };
@@ -97,7 +142,8 @@ static void multiplyPhase(const Plan<T>& plan, const Phase& phase, int q, int64_
   const int64_t total = images * rows * perRow;
   for (int64_t done = 0; done < total; done += kernel.segments) {
     const T* pointers[kMaxSegments];
-    int64_t pixels[kMaxSegments], begins[kMaxSegments], ends[kMaxSegments];
+    PixelRun runs[kMaxSegments];
+    int64_t skipped[kMaxSegments];
     const int live = static_cast<int>(least(kernel.segments, total - done));
     for (int r = 0; r < kernel.segments; ++r) {
       if (r >= live) {
@@ -108,11 +154,16 @@ static void multiplyPhase(const Plan<T>& plan, const Phase& phase, int q, int64_
       const int64_t wanted = segment.index * kernel.segment;
       const int64_t start = most(0, least(wanted, phase.columns - kernel.segment));
       pointers[r] = tile + (segment.image * plan.imageRows + segment.row * g.step) * plan.rowPitch + start * g.pitch;
-      pixels[r] =
+      skipped[r] = wanted - start;
+      runs[r] = {
           ((image + segment.image) * g.outHeight + phase.row + (firstRow + segment.row) * g.outStep) * g.outWidth +
-          phase.column + start * g.outStep;
-      begins[r] = wanted - start;
-      ends[r] = least(kernel.segment, phase.columns - start);
+              phase.column + wanted * g.outStep,
+          g.outStep,
+          least(kernel.segment, phase.columns - start) - skipped[r],
+          channel,
+          count,
+          width};
+      if (last) epilogue.prefetch(runs[r]);
       if (++segment.index == perRow) {
         segment.index = 0;
         if (++segment.row == rows) segment.row = 0, ++segment.image;
@@ -123,11 +174,7 @@ static void multiplyPhase(const Plan<T>& plan, const Phase& phase, int q, int64_
       kernel.run(pointers, offsets + steps, phase.taps, plan.tailDepth, weight + steps * depth * width, sums, true);
     }
     if (last) {
-      for (int r = 0; r < live; ++r) {
-        const T* s = sums + r * kernel.segment * width;
-        for (int64_t p = begins[r]; p < ends[r]; ++p)
-          epilogue(pixels[r] + p * g.outStep, channel, count, s + p * width);
-      }
+      for (int r = 0; r < live; ++r) epilogue(runs[r], sums + (r * kernel.segment + skipped[r]) * width);
     }
     if (plan.chunks > 1) sums += kernel.segments * kernel.segment * width;
   }

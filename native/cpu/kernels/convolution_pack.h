@@ -44,7 +44,9 @@ LANGEVIN_INLINE void storeLanes(Vec<T> v, S* p, int64_t n) {
 
 template <class T>
 LANGEVIN_INLINE void zeroFill(T* p, int64_t n) {
-  std::memset(p, 0, static_cast<size_t>(n) * sizeof(T));
+  int64_t i = 0;
+  for (; i + Vec<T>::lanes <= n; i += Vec<T>::lanes) Vec<T>::zero().store(p + i);
+  for (; i < n; ++i) p[i] = 0;
 }
 
 /// y[0, n) = x[i · stride].
@@ -173,7 +175,10 @@ static void packMatrix(const WeightView<S>& w, int64_t tap, int64_t input, int64
       for (; w.input == 1 && n + L <= outputs && c + L <= inputs; c += L) {
         Vec<T> rows[L];
 #pragma GCC unroll 16
-        for (int i = 0; i < L; ++i) rows[i] = Vec<T>::load(source + (n + i) * w.output + c);
+        for (int i = 0; i < L; ++i) {
+          rows[i] = Vec<T>::load(source + (n + i) * w.output + c);
+          __builtin_prefetch(source + (n + 2 * L + i) * w.output + c);  // rows lie too far apart for the hardware
+        }
         transpose<T>(rows);
 #pragma GCC unroll 16
         for (int i = 0; i < L; ++i) rows[i].store(y + (c + i) * width + n);

@@ -118,7 +118,10 @@ static void blockPlan(Stream& stream, Plan<T>& plan, Arena arena) {
   const int64_t tail = g.sourceChannels % depth;
   plan.tailDepth = ceilDivide(tail, 4) * 4;
   const int64_t vectors = ceilDivide(g.outChannels, L);
-  plan.superBlocks = ceilDivide(vectors * L, kSuperBlockChannels);
+  // A task should see at least 512 pixels where it packs several chunks, and there should be 16 tasks or so: few
+  // pixels, narrow super-blocks.
+  const int64_t pixels = g.batch * g.outHeight * g.outWidth;
+  plan.superBlocks = ceilDivide(vectors * L, pixels < 8192 ? kSuperBlockChannels / 2 : kSuperBlockChannels);
   plan.vectors = ceilDivide(vectors, plan.superBlocks);
   if (plan.superBlocks > 1) plan.vectors = ceilDivide(plan.vectors, 2) * 2;
   plan.superBlocks = ceilDivide(vectors, plan.vectors);
@@ -175,10 +178,10 @@ static void blockPlan(Stream& stream, Plan<T>& plan, Arena arena) {
   plan.blockPitch = plan.tileImages * plan.imageRows * plan.rowPitch;
   plan.tiles = ceilDivide(g.batch, plan.tileImages) * plan.bands;
 
-  // Tasks: about 64, but with several chunks a task has enough pixels to be worth packing its weights.
+  // Tasks: about 64, but fewer where a task packs its weights chunk by chunk.
   const int64_t tilePixels = plan.tileImages * plan.bandRows * plan.gridColumns;
   plan.tilesPerTask = most(1, plan.tiles * plan.superBlocks / 64);
-  if (plan.chunks > 1) plan.tilesPerTask = most(plan.tilesPerTask, ceilDivide(256, tilePixels));
+  if (plan.chunks > 1) plan.tilesPerTask = most(plan.tilesPerTask, ceilDivide(512, tilePixels));
   plan.tilesPerTask = least(plan.tilesPerTask, plan.tiles);
   plan.groups = ceilDivide(plan.tiles, plan.tilesPerTask);
 

@@ -1,7 +1,187 @@
+// Softmax, log-sum-exp and cross-entropy over rows of logits, and their gradients.
+//
+// With L(x) = log Σ exp x, all are written with the row's maximum m subtracted: e[c] = exp(x[c] − m), s = Σ e, so that
+// nothing overflows. A row of −∞ alone gives L = −∞, one with +∞ gives +∞, one with NaN gives NaN. Bound by exp (one
+// per element and pass); rows are short (classes), so that a block is several whole rows.
+#include "../columns.h"
 #include "../kernels.h"
 
 namespace langevin::LANGEVIN_ISA {
 
-void fillHead(OpTable& ops) { (void)ops; }
+namespace {
+
+/// Elements per block: an exp costs about as much as four loads.
+constexpr int64_t kRowBlock = 4096;
+
+template <class T>
+LANGEVIN_INLINE ComputeOf<T> maximumOfRow(const T* x, int64_t n) {
+  ComputeOf<T> m = MaxOf::start<ComputeOf<T>>();
+  for (int64_t c = 0; c < n; ++c) m = maximumOf(m, widen(x[c]));
+  return m;
+}
+
+/// Σ exp(x[c] − m), in f64, by four accumulators.
+template <class T, class C>
+LANGEVIN_INLINE double sumExp(const T* x, int64_t n, C m) {
+  double sum[4] = {};
+  for (int64_t c = 0; c < n; ++c) sum[c % 4] += static_cast<double>(expOf(widen(x[c]) - m));
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+template <class C>
+LANGEVIN_INLINE bool isFinite(C v) {
+  return v - v == 0;
+}
+
+template <class T>
+LANGEVIN_INLINE ComputeOf<T> logSumExpOfRow(const T* x, int64_t n) {
+  using C = ComputeOf<T>;
+  const C m = maximumOfRow(x, n);
+  return isFinite(m) ? m + static_cast<C>(naturalLogOf(sumExp(x, n, m))) : m;
+}
+
+/// body(row) for every row, several to a block.
+template <class Body>
+LANGEVIN_INLINE void forEachRow(Stream& stream, int64_t rows, int64_t columns, const Body& body) {
+  forRows(
+      stream, rows, columns,
+      [&](int64_t first, int64_t last) {
+        for (int64_t r = first; r < last; ++r) body(r);
+      },
+      kRowBlock);
+}
+
+void softmax(Stream& stream, In x, Out y, int64_t rows, int64_t columns, bool logarithm) {
+  const int64_t n = countOf(rows, columns);
+  withFloat(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    using C = ComputeOf<T>;
+    const T* const source = x.as<T>(n);
+    T* const target = y.as<T>(n);
+    forEachRow(stream, rows, columns, [&](int64_t r) {
+      const T* const from = source + r * columns;
+      T* const to = target + r * columns;
+      const C m = maximumOfRow(from, columns);
+      const double sum = sumExp(from, columns, m);
+      if (logarithm) {
+        const C logSum = static_cast<C>(naturalLogOf(sum));
+        for (int64_t c = 0; c < columns; ++c) to[c] = narrow<T>(widen(from[c]) - m - logSum);
+      } else {
+        const C scale = static_cast<C>(1 / sum);
+        for (int64_t c = 0; c < columns; ++c) to[c] = narrow<T>(expOf(widen(from[c]) - m) * scale);
+      }
+    });
+  });
+}
+
+/// softmax: dx = y·(dy − Σ dy·y). Its logarithm: dx = dy − exp(y)·Σ dy.
+void softmaxBackward(Stream& stream, In y, In dy, Out dx, int64_t rows, int64_t columns, bool logarithm) {
+  const int64_t n = countOf(rows, columns);
+  withFloat(y.dtype, [&](auto type) {
+    using T = decltype(type);
+    using C = ComputeOf<T>;
+    const T* const output = y.as<T>(n);
+    const T* const gradient = dy.as<T>(n);
+    T* const target = dx.as<T>(n);
+    forEachRow(stream, rows, columns, [&](int64_t r) {
+      const T* const p = output + r * columns;
+      const T* const g = gradient + r * columns;
+      T* const to = target + r * columns;
+      double sum = 0;
+      for (int64_t c = 0; c < columns; ++c) {
+        sum += static_cast<double>(widen(g[c])) * (logarithm ? 1.0 : static_cast<double>(widen(p[c])));
+      }
+      const C total = static_cast<C>(sum);
+      for (int64_t c = 0; c < columns; ++c) {
+        const C v = widen(p[c]), u = widen(g[c]);
+        to[c] = narrow<T>(logarithm ? u - expOf(v) * total : v * (u - total));
+      }
+    });
+  });
+}
+
+void logsumexp(Stream& stream, In x, Out y, int64_t rows, int64_t columns) {
+  const int64_t n = countOf(rows, columns);
+  withFloat(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    const T* const source = x.as<T>(n);
+    T* const target = y.as<T>(rows);
+    forEachRow(stream, rows, columns,
+               [&](int64_t r) { target[r] = narrow<T>(logSumExpOfRow(source + r * columns, columns)); });
+  });
+}
+
+/// dx[c] = (softmax(x)[c] − [c = label])·dy; no label: −1. A row of −∞ alone has no gradient.
+template <class T>
+LANGEVIN_INLINE void softmaxTimes(const T* x, ComputeOf<T> dy, int64_t label, T* dx, int64_t n) {
+  using C = ComputeOf<T>;
+  const C m = maximumOfRow(x, n);
+  const C shift = m == MaxOf::start<C>() ? C(0) : m;
+  const double sum = sumExp(x, n, shift);
+  const C scale = sum > 0 ? static_cast<C>(1 / sum) : static_cast<C>(sum);
+  for (int64_t c = 0; c < n; ++c) {
+    const C p = expOf(widen(x[c]) - shift) * scale;
+    dx[c] = narrow<T>((c == label ? p - 1 : p) * dy);
+  }
+}
+
+/// Softmax is computed again from x, which costs no more exponentials than from y and is exact where y is rounded to
+/// bf16.
+void logsumexpBackward(Stream& stream, In x, In y, In dy, Out dx, int64_t rows, int64_t columns) {
+  const int64_t n = countOf(rows, columns);
+  withFloat(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    const T* const source = x.as<T>(n);
+    const T* const gradient = dy.as<T>(rows);
+    T* const target = dx.as<T>(n);
+    y.as<T>(rows);
+    forEachRow(stream, rows, columns, [&](int64_t r) {
+      softmaxTimes(source + r * columns, widen(gradient[r]), -1, target + r * columns, columns);
+    });
+  });
+}
+
+void crossEntropy(Stream& stream, In x, In labels, Out loss, int64_t rows, int64_t columns) {
+  const int64_t n = countOf(rows, columns);
+  const int32_t* const label = labels.as<int32_t>(rows);
+  checkIndices(label, rows, columns);
+  withFloat(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    using C = ComputeOf<T>;
+    const T* const source = x.as<T>(n);
+    T* const target = loss.as<T>(rows);
+    forEachRow(stream, rows, columns, [&](int64_t r) {
+      const T* const from = source + r * columns;
+      const C m = maximumOfRow(from, columns);
+      target[r] = narrow<T>((m - widen(from[label[r]])) + static_cast<C>(naturalLogOf(sumExp(from, columns, m))));
+    });
+  });
+}
+
+void crossEntropyBackward(Stream& stream, In x, In labels, In dy, Out dx, int64_t rows, int64_t columns) {
+  const int64_t n = countOf(rows, columns);
+  const int32_t* const label = labels.as<int32_t>(rows);
+  checkIndices(label, rows, columns);
+  withFloat(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    const T* const source = x.as<T>(n);
+    const T* const gradient = dy.as<T>(rows);
+    T* const target = dx.as<T>(n);
+    forEachRow(stream, rows, columns, [&](int64_t r) {
+      softmaxTimes(source + r * columns, widen(gradient[r]), label[r], target + r * columns, columns);
+    });
+  });
+}
+
+}  // namespace
+
+void fillHead(OpTable& ops) {
+  ops.softmax = softmax;
+  ops.softmaxBackward = softmaxBackward;
+  ops.logsumexp = logsumexp;
+  ops.logsumexpBackward = logsumexpBackward;
+  ops.crossEntropy = crossEntropy;
+  ops.crossEntropyBackward = crossEntropyBackward;
+}
 
 }  // namespace langevin::LANGEVIN_ISA

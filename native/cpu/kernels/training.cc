@@ -1,7 +1,54 @@
-#include "../kernels.h"
+// The fused SGLD update.
+//
+// x += stepSize·clip(g) + noiseStd·n, clamped: reads x and g, writes x, 12 bytes per f32 element; the noise is made in
+// registers and never touches memory. See normals.h for its cost.
+#include "training.h"
+
+#include "../normals.h"
+#include "../scalar_math.h"
 
 namespace langevin::LANGEVIN_ISA {
 
-void fillTraining(OpTable& ops) { (void)ops; }
+namespace {
+
+/// What one update does, in the type it is computed in.
+template <class C>
+struct Langevin {
+  C stepSize, noiseStd, clip, low, high;
+  LANGEVIN_INLINE C of(C x, C g, C noise) const {
+    return clampOf(x + (stepSize * clampOf(g, -clip, clip) + noiseStd * noise), low, high);
+  }
+};
+
+void sgldUpdate(Stream& stream, InOut x, In g, int64_t n, double stepSize, double noiseStd, double clip, double low,
+                double high, Philox philox) {
+  withFloat(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    using C = ComputeOf<T>;
+    T* const state = x.as<T>(n);
+    const T* const gradient = g.as<T>(n);
+    const Langevin<C> update{static_cast<C>(stepSize), static_cast<C>(noiseStd), static_cast<C>(clip),
+                             static_cast<C>(low), static_cast<C>(high)};
+    forBlocks(stream, n, [&](int64_t begin, int64_t end) {
+      float noise[kBatch] = {};
+      for (int64_t e = begin; e < end; e += kBatch) {
+        if (noiseStd != 0) randomNormals(philox, e, noise);
+        const int64_t count = smaller(kBatch, end - e);
+        LANGEVIN_INDEPENDENT
+        for (int64_t i = 0; i < count; ++i) {
+          state[e + i] = narrow<T>(update.of(widen(state[e + i]), widen(gradient[e + i]), static_cast<C>(noise[i])));
+        }
+      }
+    });
+  });
+}
+
+}  // namespace
+
+void fillTraining(OpTable& ops) {
+  fillOptimizers(ops);
+  fillImages(ops);
+  ops.sgldUpdate = sgldUpdate;
+}
 
 }  // namespace langevin::LANGEVIN_ISA
