@@ -28,7 +28,8 @@ export function explainDifference(
 
 function isClose(a: number, b: number, rtol: number, atol: number): boolean {
   if (Number.isNaN(b)) return Number.isNaN(a)
-  return a === b || Math.abs(a - b) <= atol + rtol * Math.abs(b)
+  if (!Number.isFinite(b)) return a === b
+  return Math.abs(a - b) <= atol + rtol * Math.abs(b)
 }
 
 function valuesOf(x: Close): [ArrayLike<number>, readonly number[] | undefined] {

@@ -62,4 +62,3 @@ async function creationSites(context: TestContext): Promise<string> {
     .map(({ shape, dtype, site }) => `\n[${shape.join(', ')}] ${dtype}, created\n${site}`)
     .join('')
 }
-

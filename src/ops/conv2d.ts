@@ -20,6 +20,7 @@ export interface Conv2dOptions {
 function shapeOf(op: string, x: Tensor, weight: Tensor, stride: number, padding: number): ConvShape {
   const [batch, height, width, cin] = expectShape(op, 'x', x, ['batch', 'height', 'width', 'cin'])
   const [kh, kw, , cout] = expectShape(op, 'weight', weight, ['kh', 'kw', cin, 'cout'], `input has ${cin} channels`)
+  if (weight.size === 0) throw new ShapeError(`${op}: weight must have extents >= 1, got ${shapeText(weight.shape)}`)
   if (!Number.isInteger(stride) || stride < 1)
     throw new ShapeError(`${op}: stride must be a whole number >= 1, got ${stride}`)
   if (!Number.isInteger(padding) || padding < 0) {
