@@ -4,6 +4,7 @@ import { globalAvgPool } from '../ops/pool.ts'
 import { dropout } from '../ops/random.ts'
 import { leakyRelu } from '../ops/unary.ts'
 import type { Generator } from '../random/generator.ts'
+import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { type LayerOptions, leakySlope } from './init.ts'
 import { Conv2d } from './layers.ts'
@@ -83,11 +84,24 @@ export class WideResNet extends Module {
     } else {
       features = { pre: this.conv1.forward(x) }
     }
+    // Each block's feature maps go as soon as the next has used them; what a gradient needs, the graph holds.
     for (const [i, block] of this.blocks.entries()) {
-      features = block.forward(features, fused, i === this.blocks.length - 1, dropoutGenerator)
+      const last = i === this.blocks.length - 1
+      const next = scope(() => block.forward(features, fused, last, dropoutGenerator))
+      release(features)
+      features = next
     }
-    return globalAvgPool(features.activated ?? leakyRelu(this.bn1!.forward(features.pre), leakySlope))
+    const pooled = scope(() =>
+      globalAvgPool(features.activated ?? leakyRelu(this.bn1!.forward(features.pre), leakySlope)),
+    )
+    release(features)
+    return pooled
   }
+}
+
+function release({ pre, activated }: Features): void {
+  pre.dispose()
+  activated?.dispose()
 }
 
 /**

@@ -5,12 +5,14 @@
 // convolution_plan.h     geometry and blocking
 // convolution_pack.h     packed input tiles and weights
 // convolution_engine.h   the loops, and the fused epilogues
+// convolution_narrow.h   the input gradient to 1 to 4 channels
 // convolution_weight.h   the weight gradient
 //
 // Operations: 2·batch·outHeight·outWidth·cout·cin·kh·kw for each of the three. Bytes: input, output and weights once,
 // plus residual and sign bits; at 16 channels and 3×3 taps that is 36 FLOP a byte, so that all but 1×1 convolutions and
 // first layers are bound by the FMA units.
 #include "../kernels.h"
+#include "convolution_narrow.h"
 #include "convolution_weight.h"
 
 namespace langevin::LANGEVIN_ISA {
@@ -143,9 +145,12 @@ static void convolutionBackwardInput(Stream& stream, In dy, In weight, OptIn sig
   const SourceView<S> source{dy.as<S>(s.outputCount()), outHeight * outWidth * s.cout, outWidth * s.cout, s.cout, 1};
   const WeightView<S> weights{weight.as<S>(s.weightCount()), s.cin * s.cout, 1, s.cout};
   if (inputs == 0) return;
-  Arena arena = planArena(stream, s, s.stride * s.stride, 1, 0);
+  const bool narrowImage = s.stride == 1 && s.cin <= kNarrowChannels;
+  Arena arena =
+      planArena(stream, s, s.stride * s.stride, 1, narrowImage ? s.weightCount() * static_cast<int64_t>(sizeof(T)) : 0);
   Plan<T> plan;
   plan.g = backwardGeometry(s, arena);
+  if (narrowImage) return convolveNarrow<T>(stream, plan.g, source, weights, arena, epilogue);
   blockPlan(stream, plan, arena);
   convolve(stream, plan, source, weights, epilogue);
 }
@@ -173,7 +178,7 @@ static void convolutionBackwardWeight(Stream& stream, In x, In dy, Out dweight, 
   for (int round = 0; round < 2; ++round) {
     Arena arena = planArena(stream, s, 1, s.stride, partialBytes);
     T* partial = arena.take<T>(partialBytes / static_cast<int64_t>(sizeof(T)));
-    plan.g = forwardGeometry(s, false, arena);
+    plan.g = forwardGeometry(s, s.kw == 3 && s.stride == 1 && (s.cin == 1 || s.cin == 3), arena);
     blockPlan(stream, plan, arena);
     const WeightSplit split = splitWeight(plan);
     if (split.groups > 1 && round == 0) {

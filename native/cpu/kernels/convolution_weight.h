@@ -10,8 +10,9 @@
 
 namespace langevin::LANGEVIN_ISA {
 
-/// sums[P][width] += Σ over rows × columns: x[row][column · 16 + p] · dy[row][column · width + n], width = Q · lanes.
-template <class T, int P, int Q>
+/// sums[P][width] += Σ over rows × columns: x[row][column · pitch + p] · dy[row][column · width + n], width = Q ·
+/// lanes.
+template <class T, int P, int Q, int pitch = kChannelBlock>
 static void addOuterProducts(const T* x, int64_t xRow, const T* dy, int64_t rows, int64_t columns, T* sums) {
   using V = Vec<T>;
   constexpr int width = Q * V::lanes;
@@ -23,7 +24,7 @@ static void addOuterProducts(const T* x, int64_t xRow, const T* dy, int64_t rows
   }
   for (int64_t row = 0; row < rows; ++row) {
     const T* a = x + row * xRow;
-    for (int64_t column = 0; column < columns; ++column, a += kChannelBlock, dy += width) {
+    for (int64_t column = 0; column < columns; ++column, a += pitch, dy += width) {
       V b[Q];
 #pragma GCC unroll 4
       for (int q = 0; q < Q; ++q) b[q] = V::load(dy + q * V::lanes);
@@ -48,11 +49,20 @@ constexpr int kOuterWide = 8, kOuterNarrow = 16;
 constexpr int kOuterWide = 4, kOuterNarrow = 8;
 #endif
 
-/// One tap, one block of input channels, one column of q vectors.
+/// One tap, one block of input channels, one column of q vectors. With a pitch of 1 or 3, where a tap is a row of three
+/// pixels, the 3 or 9 values of that row.
 template <class T>
-LANGEVIN_INLINE void addOuterBlock(int q, int64_t channels, const T* x, int64_t xRow, const T* dy, int64_t rows,
-                                   int64_t columns, T* sums) {
+LANGEVIN_INLINE void addOuterBlock(int q, int64_t channels, int64_t pitch, const T* x, int64_t xRow, const T* dy,
+                                   int64_t rows, int64_t columns, T* sums) {
   constexpr int L = Vec<T>::lanes;
+  if (pitch == 1) {
+    return q == 2 ? addOuterProducts<T, 3, 2, 1>(x, xRow, dy, rows, columns, sums)
+                  : addOuterProducts<T, 3, 1, 1>(x, xRow, dy, rows, columns, sums);
+  }
+  if (pitch == 3) {
+    return q == 2 ? addOuterProducts<T, 9, 2, 3>(x, xRow, dy, rows, columns, sums)
+                  : addOuterProducts<T, 9, 1, 3>(x, xRow, dy, rows, columns, sums);
+  }
   if (q == 2) {
     for (int64_t c = 0; c < channels; c += kOuterWide) {
       addOuterProducts<T, kOuterWide, 2>(x + c, xRow, dy, rows, columns, sums + c * 2 * L);
@@ -88,6 +98,7 @@ static void addTiles(Stream& stream, int thread, const Plan<T>& plan, const Sour
   const int64_t vectors = least(plan.vectors, ceilDivide(g.outChannels, L) - firstVector);
   const int64_t blocks = least(plan.chunkBlocks, plan.blocks - firstBlock);
   const int64_t imagePixels = plan.bandRows * g.outWidth;
+  const int64_t depth = g.pitch == kChannelBlock ? kChannelBlock : g.sourceChannels;
   T* tile = static_cast<T*>(stream.scratch(thread, 1, sizeof(T) * plan.chunkBlocks * plan.blockPitch + 64));
   T* packedDy = static_cast<T*>(stream.scratch(thread, 2, sizeof(T) * imagePixels * plan.vectors * L));
   for (int64_t t = firstTile; t < lastTile; ++t) {
@@ -112,8 +123,8 @@ static void addTiles(Stream& stream, int thread, const Plan<T>& plan, const Sour
         T* target = sums + plan.blockWeights * v * L;
         for (int64_t b = 0; b < blocks; ++b) {
           const int64_t channels = least(kChannelBlock, g.sourceChannels - (firstBlock + b) * kChannelBlock);
-          for (int64_t k = 0; k < g.tapCount; ++k, target += kChannelBlock * q * L) {
-            addOuterBlock(q, channels, tile + plan.offsets[b * g.tapCount + k], plan.rowPitch * g.step,
+          for (int64_t k = 0; k < g.tapCount; ++k, target += depth * q * L) {
+            addOuterBlock(q, channels, g.pitch, tile + plan.offsets[b * g.tapCount + k], plan.rowPitch * g.step,
                           packedDy + v * L * pixels, outRows, g.outWidth, target);
           }
         }
@@ -136,7 +147,8 @@ static void writeWeightTap(const Plan<T>& plan, const WeightSplit& split, int64_
     const int64_t q = least(kMaxVectors, vectors - v), channel = (firstVector + v) * L;
     for (int64_t b = 0; b < blocks; ++b) {
       const int64_t input = (firstBlock + b) * kChannelBlock;
-      const T* s = partial + plan.blockWeights * v * L + (b * g.tapCount + tap) * kChannelBlock * q * L;
+      const int64_t depth = g.pitch == kChannelBlock ? kChannelBlock : g.sourceChannels;
+      const T* s = partial + plan.blockWeights * v * L + (b * g.tapCount + tap) * depth * q * L;
       for (int64_t c = 0; c < least(kChannelBlock, g.sourceChannels - input); ++c) {
         S* target = dweight + (tap * g.sourceChannels + input + c) * g.outChannels + channel;
         for (int64_t k = 0; k < q * L; k += L) {
