@@ -114,13 +114,16 @@ function unaryRow(
       bad(DTypeError, new RegExp(`${op === 'neg' ? 'affine' : op}: x must be f32 or f64 or bf16, got i32`), (t) =>
         run(t([3], 'i32')),
       ),
-      bad(DeviceError, /\[2, 3\] is used after it was disposed/, (t) => {
-        const gone = t([2, 3])
-        gone.dispose()
-        return run(gone)
+      bad(DeviceError, /^\w+: x \[2, 3\] is used after it was disposed/, (t) => {
+        return run(disposed(t([2, 3])))
       }),
     ],
   }
+}
+
+function disposed(gone: Tensor): Tensor {
+  gone.dispose()
+  return gone
 }
 
 const sigmoidOf = (v: number): number => 1 / (1 + Math.exp(-v))
@@ -264,11 +267,11 @@ function pairOf(a: readonly number[], b: readonly number[], domain: Parameters<t
 
 function binaryBad(op: string, run: (a: Tensor, b: Tensor) => Tensor, first = 'a'): Bad[] {
   return [
+    bad(DeviceError, new RegExp(`^${op}: b \\[3\\] is used after it was disposed`), (t) =>
+      run(t([3]), disposed(t([3]))),
+    ),
     bad(ShapeError, new RegExp(`^${op}: shapes \\[2, 3\\] and \\[2\\] do not broadcast`), (t) =>
       run(t([2, 3]), t([2])),
-    ),
-    bad(ShapeError, new RegExp(`^${op}: tensors of at most 6 axes are supported, got 7`), (t) =>
-      run(t([1, 1, 1, 1, 1, 1, 1]), t([2])),
     ),
     bad(DTypeError, new RegExp(`^${op}: b must be f32 like a, got f64; convert it with cast`), (t) =>
       run(t([2]), t([2], 'f64')),
@@ -610,7 +613,6 @@ const bytes = (shape: readonly number[]): Input =>
     Array.from({ length: shape.reduce((n, e) => n * e, 1) }, (_, i) => (i * 37) % 256),
     'u8',
   )
-const sevenAxes = [1, 1, 1, 2, 1, 1, 1]
 
 const shapeRows: Row[] = [
   {
@@ -642,6 +644,13 @@ const shapeRows: Row[] = [
       bad(ShapeError, /reshape: \[2, 3\] \(6 elements\) cannot become \[4, -1\]/, (t) =>
         shapes.reshape(t([2, 3]), [4, -1]),
       ),
+      bad(ShapeError, /a tensor has at most 6 axes, got \[1, 1, 1, 1, 1, 1, 1\]/, (t) =>
+        shapes.reshape(t([]), [1, 1, 1, 1, 1, 1, 1]),
+      ),
+      bad(ShapeError, /broadcastTo: tensors of at most 6 axes are supported, got 7/, (t) =>
+        shapes.broadcastTo(t([2]), [1, 1, 1, 1, 1, 1, 2]),
+      ),
+      bad(ShapeError, /a tensor has at most 6 axes, got \[1, 1, 1, 1, 1, 1, 1\]/, (t) => t([1, 1, 1, 1, 1, 1, 1])),
       bad(ShapeError, /reshape: \[2, 3\] \(6 elements\) cannot become \[7\]/, (t) => shapes.reshape(t([2, 3]), [7])),
       bad(ShapeError, /cannot become \[-1, -1\]/, (t) => shapes.reshape(t([4]), [-1, -1])),
     ],
@@ -723,9 +732,6 @@ const shapeRows: Row[] = [
       bad(ShapeError, /transpose: axis must be a whole number in \[-2, 1\], got 2/, (t) =>
         shapes.transpose(t([2, 3]), [0, 2]),
       ),
-      bad(ShapeError, /transpose: tensors of at most 6 axes are supported, got \[1, 1, 1, 2, 1, 1, 1\]/, (t) =>
-        shapes.transpose(t(sevenAxes)),
-      ),
     ],
   },
   {
@@ -759,7 +765,6 @@ const shapeRows: Row[] = [
     bad: [
       bad(ShapeError, /broadcastTo: shapes \[2\] and \[3\] do not broadcast/, (t) => shapes.broadcastTo(t([2]), [3])),
       bad(ShapeError, /broadcastTo: \[2, 3\] does not stretch to \[3\]/, (t) => shapes.broadcastTo(t([2, 3]), [3])),
-      bad(ShapeError, /broadcastTo: tensors of at most 6 axes/, (t) => shapes.broadcastTo(t([2]), sevenAxes)),
     ],
   },
   {
@@ -807,13 +812,6 @@ const shapeRows: Row[] = [
       bad(ShapeError, /slice: start \[0\] and size \[1\] must lie within \[3, 3\]/, (t) =>
         shapes.slice(t([3, 3]), [0], [1]),
       ),
-      bad(ShapeError, /slice: tensors of at most 6 axes/, (t) =>
-        shapes.slice(
-          t(sevenAxes),
-          sevenAxes.map(() => 0),
-          sevenAxes,
-        ),
-      ),
     ],
   },
   {
@@ -859,12 +857,6 @@ const shapeRows: Row[] = [
       ),
       bad(ShapeError, /pad: 1 pairs .* got \[\[-1,0\]\]/, (t) => shapes.pad(t([3]), [[-1, 0]])),
       bad(ShapeError, /pad: 1 pairs .* got \[\[0.5,0\]\]/, (t) => shapes.pad(t([3]), [[0.5, 0]])),
-      bad(ShapeError, /pad: tensors of at most 6 axes/, (t) =>
-        shapes.pad(
-          t(sevenAxes),
-          sevenAxes.map(() => [0, 1] as const),
-        ),
-      ),
     ],
   },
   {
@@ -934,10 +926,7 @@ const shapeRows: Row[] = [
         },
       ),
     ),
-    bad: [
-      bad(ShapeError, /flip: axis must be a whole number in \[-1, 0\], got 1/, (t) => shapes.flip(t([3]), 1)),
-      bad(ShapeError, /flip: tensors of at most 6 axes/, (t) => shapes.flip(t(sevenAxes), 0)),
-    ],
+    bad: [bad(ShapeError, /flip: axis must be a whole number in \[-1, 0\], got 1/, (t) => shapes.flip(t([3]), 1))],
   },
   {
     op: 'concat',
@@ -998,7 +987,6 @@ const shapeRows: Row[] = [
       bad(DTypeError, /concat: tensors\[1\] must be f32 like tensors\[0\], got i32/, (t) =>
         shapes.concat([t([2]), t([2], 'i32')]),
       ),
-      bad(ShapeError, /concat: tensors of at most 6 axes/, (t) => shapes.concat([t(sevenAxes), t(sevenAxes)])),
     ],
   },
 ]
@@ -1025,7 +1013,6 @@ function reductionRow(op: string, run: Reduction, f: (v: number[]) => number, ex
     [[2, 3, 4], { axes: [1, 2] }],
     [[2, 3], { axes: [] }],
     [[2, 2, 3, 1, 2, 3], { axes: [1, 3, 5] }],
-    [[2, 1, 2, 1, 2, 1, 2], { axes: [0, 6] }], // no limit on the number of axes
   ]
   const reference = (options: ReduceOptions) => (a: Host) =>
     reduce(a, axesOf(a.shape, options.axes), options.keepDims ?? false, f)
@@ -1192,14 +1179,14 @@ const reductionRows: Row[] = [
           [1, 3, 1],
         ],
       ] as const
-    ).map(([from, to]) =>
+    ).map(([from, to]: readonly [readonly number[], readonly number[]]) =>
       // where the shapes are equal the result is x itself, which has no history of its own
       one(
         [x(from)],
         (a) => sumTo(a, to),
         (a) => {
           const skip = from.length - to.length
-          const axes = from.flatMap((e, i) => (i < skip || (Number(to[i - skip]) === 1 && e !== 1) ? [i] : []))
+          const axes = from.flatMap((e, i) => (i < skip || (to[i - skip] === 1 && e !== 1) ? [i] : []))
           return { ...reduce(a, axes, true, total), shape: to }
         },
         { tolerance: twice, gradient: 'none' },
@@ -2221,7 +2208,28 @@ const trainingRows: Row[] = [
   },
 ]
 
+/** What these allocate comes after all checks: a disposed argument must be told before. */
+const disposedRows: Row[] = (
+  [
+    ['cast', (a) => cast(a, 'f64')],
+    ['transpose', (a) => shapes.transpose(a)],
+    ['broadcastTo', (a) => shapes.broadcastTo(a, [2, 2, 3])],
+    ['slice', (a) => shapes.slice(a, [0, 0], [1, 1])],
+    ['flip', (a) => shapes.flip(a, 0)],
+    ['concat', (a) => shapes.concat([a])],
+    ['sum', (a) => sum(a)],
+    ['max', (a) => max(a)],
+    ['matmul', (a) => matmul(a, a)],
+    ['softmax', (a) => softmax(a)],
+  ] as const satisfies readonly (readonly [string, (a: Tensor) => Tensor])[]
+).map(([op, run]) => ({
+  op,
+  cases: [],
+  bad: [bad(DeviceError, /\[2, 3\] is used after it was disposed/, (t) => run(disposed(t([2, 3]))))],
+}))
+
 export const rows: readonly Row[] = [
+  ...disposedRows,
   ...unaryRows,
   ...arithmeticRows,
   ...castRows,

@@ -26,7 +26,7 @@ function shapeOf(op: string, x: Tensor, weight: Tensor, stride: number, padding:
   if (!Number.isInteger(padding) || padding < 0) {
     throw new ShapeError(`${op}: padding must be a whole number >= 0, got ${padding}`)
   }
-  if (height + 2 * padding < kh || width + 2 * padding < kw) {
+  if (height < 1 || width < 1 || height + 2 * padding < kh || width + 2 * padding < kw) {
     throw new ShapeError(`${op}: a ${kh}×${kw} kernel does not fit x ${shapeText(x.shape)} with padding ${padding}`)
   }
   return [batch, height, width, cin, cout, kh, kw, stride, padding]

@@ -9,7 +9,7 @@ import { add, div, mul } from './arithmetic.ts'
 import { expectAxis, expectDType, shapeText } from './check.ts'
 import { sameShape, sizeOf } from './layout.ts'
 import { broadcastTo, reshape } from './shape.ts'
-import { affine, sqrt } from './unary.ts'
+import { affine, sqrt, square } from './unary.ts'
 
 export interface ReduceOptions {
   /** Axes to reduce; negative ones count from the end. */
@@ -37,8 +37,7 @@ function axesOf(op: string, x: Tensor, axes: ReduceOptions['axes']): number[] {
 
 /** One native reduction for each run of adjacent axes, last run first so that earlier axes keep their place. */
 function reduceAxes(kind: Kind, x: Tensor, axes: readonly number[]): Tensor {
-  if (axes.length === 0)
-    return kind === 'sumSquares' ? reduceAdjacent(kind, x.alias([...x.shape, 1]), x.rank, x.rank) : x.detach()
+  if (axes.length === 0) return kind === 'sumSquares' ? square(x.detach()) : x.detach()
   let y = x
   for (let end = axes.length - 1; end >= 0; ) {
     let start = end

@@ -5,8 +5,8 @@ import { zeros } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
 import { empty, type Tensor } from '../tensor/tensor.ts'
 import { clone } from './cast.ts'
-import { expectAlike, expectAxis, shapeText } from './check.ts'
-import { broadcastShape, broadcastStrides, denseStrides, dims, maxRank, sameShape, sizeOf, strides } from './layout.ts'
+import { expectAlike, expectAxis, expectLive, shapeText } from './check.ts'
+import { broadcastShape, broadcastStrides, denseStrides, dims, sameShape, sizeOf, strides } from './layout.ts'
 import { sumTo } from './reduce.ts'
 
 /** The same elements in another shape (shared memory); one extent may be −1, and is inferred. */
@@ -17,14 +17,6 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
     throw new ShapeError(`reshape: ${shapeText(x.shape)} (${x.size} elements) cannot become ${shapeText(shape)}`)
   }
   return record('reshape', x.alias(full), [x], [], (dy) => [dy.alias(x.shape)])
-}
-
-/** The strided copy takes at most six axes. */
-function expectRank(op: string, shape: readonly number[]): readonly number[] {
-  if (shape.length > maxRank) {
-    throw new ShapeError(`${op}: tensors of at most ${maxRank} axes are supported, got ${shapeText(shape)}`)
-  }
-  return shape
 }
 
 function isCount(value: number): boolean {
@@ -52,14 +44,12 @@ function stridedCopy(
 
 /** Axes in another order; default: reversed. */
 export function transpose(x: Tensor, order: readonly number[] = x.shape.map((_, i) => x.rank - 1 - i)): Tensor {
+  expectLive('transpose', 'x', x)
   const axes = order.map((axis) => expectAxis('transpose', axis, x.rank))
   if (axes.length !== x.rank || new Set(axes).size !== x.rank) {
     throw new ShapeError(`transpose: order must name each of the ${x.rank} axes once, got ${shapeText(order)}`)
   }
-  const shape = expectRank(
-    'transpose',
-    axes.map((axis) => x.shape[axis]),
-  )
+  const shape = axes.map((axis) => x.shape[axis])
   const from = denseStrides(x.shape)
   const y = empty(shape, x.dtype, x.device)
   stridedCopy(x, y, shape, { strides: axes.map((axis) => from[axis]) }, { strides: denseStrides(shape) })
@@ -73,6 +63,7 @@ export function transpose(x: Tensor, order: readonly number[] = x.shape.map((_, 
 
 /** x stretched to `shape` by numpy's rule. */
 export function broadcastTo(x: Tensor, shape: readonly number[]): Tensor {
+  expectLive('broadcastTo', 'x', x)
   if (!sameShape(broadcastShape('broadcastTo', x.shape, shape), shape)) {
     throw new ShapeError(`broadcastTo: ${shapeText(x.shape)} does not stretch to ${shapeText(shape)}`)
   }
@@ -83,6 +74,7 @@ export function broadcastTo(x: Tensor, shape: readonly number[]): Tensor {
 
 /** x[start[0] : start[0] + size[0], …]; a box of the tensor. */
 export function slice(x: Tensor, start: readonly number[], size: readonly number[]): Tensor {
+  expectLive('slice', 'x', x)
   const fits =
     start.length === x.rank &&
     size.length === x.rank &&
@@ -92,7 +84,6 @@ export function slice(x: Tensor, start: readonly number[], size: readonly number
       `slice: start ${shapeText(start)} and size ${shapeText(size)} must lie within ${shapeText(x.shape)}`,
     )
   }
-  expectRank('slice', size)
   const from = denseStrides(x.shape)
   const offset = start.reduce((total, s, i) => total + s * from[i], 0)
   const y = empty(size, x.dtype, x.device)
@@ -108,15 +99,13 @@ export function slice(x: Tensor, start: readonly number[], size: readonly number
 
 /** Zeros before and after each axis: `amounts[axis] = [before, after]`. */
 export function pad(x: Tensor, amounts: readonly (readonly [number, number])[]): Tensor {
+  expectLive('pad', 'x', x)
   if (amounts.length !== x.rank || amounts.some(([before, after]) => !isCount(before) || !isCount(after))) {
     throw new ShapeError(
       `pad: ${x.rank} pairs of whole amounts >= 0 are needed for x ${shapeText(x.shape)}, got ${JSON.stringify(amounts)}`,
     )
   }
-  const shape = expectRank(
-    'pad',
-    x.shape.map((extent, i) => extent + amounts[i][0] + amounts[i][1]),
-  )
+  const shape = x.shape.map((extent, i) => extent + amounts[i][0] + amounts[i][1])
   const to = denseStrides(shape)
   const offset = amounts.reduce((total, [before], i) => total + before * to[i], 0)
   const y = zeros(shape, { dtype: x.dtype, device: x.device })
@@ -161,8 +150,8 @@ export function crop(x: Tensor, top: number, left: number, height: number, width
 
 /** The elements in reverse order along one axis. */
 export function flip(x: Tensor, axis: number): Tensor {
+  expectLive('flip', 'x', x)
   const a = expectAxis('flip', axis, x.rank)
-  expectRank('flip', x.shape)
   const from = denseStrides(x.shape)
   const offset = Math.max(0, x.shape[a] - 1) * from[a]
   const y = empty(x.shape, x.dtype, x.device)
@@ -181,7 +170,6 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const first = tensors[0]
   if (!first) throw new ShapeError('concat: at least one tensor is needed')
   const a = expectAxis('concat', axis, first.rank)
-  expectRank('concat', first.shape)
   for (const x of tensors) {
     if (x.rank !== first.rank || x.shape.some((extent, i) => i !== a && extent !== first.shape[i])) {
       throw new ShapeError(

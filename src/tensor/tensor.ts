@@ -31,6 +31,15 @@ export class Storage {
   }
 }
 
+/** The most axes of a tensor. */
+export const maxRank = 6
+
+function expectRank(shape: readonly number[]): void {
+  if (shape.length > maxRank) {
+    throw new ShapeError(`a tensor has at most ${maxRank} axes, got [${shape.join(', ')}]`)
+  }
+}
+
 let liveTensors = 0
 
 /** Tensors that exist and are not disposed. */
@@ -143,6 +152,7 @@ export class Tensor {
   /** @internal A tensor of another shape and the same size over the same memory, without history. */
   alias(shape: readonly number[]): Tensor {
     this.handle
+    expectRank(shape)
     return new Tensor(this.storage.retain(), shape)
   }
 
@@ -181,6 +191,7 @@ function widened(dtype: DType, host: HostArray): Exclude<HostArray, Uint16Array>
 /** A tensor with undefined contents. Throws ShapeError, DTypeError, DeviceError, OutOfMemoryError. */
 export function empty(shape: readonly number[], dtype: DType = 'f32', device: Device = 'cpu'): Tensor {
   if (!dtypes.includes(dtype)) throw new DTypeError(`dtype must be ${dtypes.join(' or ')}, got ${dtype}`)
+  expectRank(shape)
   for (const extent of shape) {
     if (!Number.isSafeInteger(extent) || extent < 0) {
       throw new ShapeError(`a shape's extents must be whole numbers >= 0, got [${shape.join(', ')}]`)
