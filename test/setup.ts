@@ -1,6 +1,5 @@
 // Runs before every test file: the matcher toBeAllclose, and a check after each test that it freed what it made.
-import { afterEach, beforeEach, expect, type TestContext } from 'vitest'
-import { getFn } from 'vitest/suite'
+import { afterEach, beforeEach, expect, type TestContext, TestRunner } from 'vitest'
 import { addonPath, nativeDevice } from '../src/native/device.ts'
 import { liveTensors, setLeakDebug } from '../src/tensor/leaks.ts'
 import { tensorCount } from '../src/tensor/tensor.ts'
@@ -52,7 +51,7 @@ afterEach(async (context) => {
 async function creationSites(context: TestContext): Promise<string> {
   setLeakDebug(true)
   try {
-    await getFn(context.task)()
+    await TestRunner.getTestFn(context.task)()
   } catch {
     return ''
   } finally {
