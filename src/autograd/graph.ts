@@ -56,8 +56,7 @@ export class Node {
   }
 
   gradients(outputs: (Tensor | undefined)[], needs: boolean[]): (Tensor | undefined)[] {
-    if (!this.rule) throw new Error(`${this.name}: the graph was freed by an earlier backward() or grad()`)
-    return this.rule(outputs, this.saved, needs)
+    return this.rule!(outputs, this.saved, needs)
   }
 
   /** Drops what the backward pass needed. */

@@ -8,3 +8,8 @@ export function openDevice({ device, threads }: { device: Device | 'auto'; threa
   if (kind === 'cpu') addon.setThreads(threads)
   return kind
 }
+
+/** Threads that the device computes with; 0 where that is not a number of its own. */
+export function threadCount(device: Device): number {
+  return device === 'cpu' ? nativeDevice('cpu').addon.threads() : 0
+}

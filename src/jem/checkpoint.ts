@@ -40,6 +40,8 @@ export interface Checkpoint {
   meta: CheckpointMeta
   /** In PyTorch's layouts; names as `JemTrainer.tensors()` gives them. */
   tensors: Map<string, SafetensorsTensor>
+  /** What was wrong with a newer checkpoint, where this is the previous one. */
+  warnings: string[]
 }
 
 const currentName = 'checkpoint.safetensors'
@@ -72,7 +74,7 @@ export function readCheckpoint(folder: string): Checkpoint {
     const path = join(folder, name)
     if (!existsSync(path)) continue
     try {
-      return parse(path)
+      return { ...parse(path), warnings: problems.map((problem) => `${problem}; ${name} is used instead`) }
     } catch (error) {
       if (!(error instanceof DataError || error instanceof CheckpointError)) throw error
       problems.push(error.message)
@@ -86,15 +88,23 @@ export function readCheckpoint(folder: string): Checkpoint {
   )
 }
 
-function parse(path: string): Checkpoint {
+function parse(path: string): Omit<Checkpoint, 'warnings'> {
   const { tensors, metadata } = readSafetensors(path)
-  if (metadata.langevin === undefined) throw new CheckpointError(`${path} is not a checkpoint of a run`)
-  const meta = JSON.parse(metadata.langevin) as CheckpointMeta
+  const meta = parseMeta(metadata.langevin)
+  if (meta === undefined) throw new CheckpointError(`${path} is not a checkpoint of a run`)
   if (meta.version !== version) {
     throw new CheckpointError(`${path} has checkpoint version ${meta.version}; this program reads ${version}`)
   }
   if (checksum(tensors) !== metadata.crc32) throw new CheckpointError(`${path} is damaged: its checksum does not match`)
   return { meta, tensors }
+}
+
+function parseMeta(text: string | undefined): CheckpointMeta | undefined {
+  try {
+    return text === undefined ? undefined : (JSON.parse(text) as CheckpointMeta)
+  } catch {
+    return undefined
+  }
 }
 
 /** Copies a checkpoint's tensors into those of a trainer. Throws CheckpointError where they do not fit. */
