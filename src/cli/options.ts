@@ -64,6 +64,13 @@ export const settings: { readonly [Key in keyof JemConfig]: Setting } = {
     unit: 'iterations',
     help: 'before the p(x) term joins, while the classifier alone learns',
   },
+  pxRamp: {
+    group: loss,
+    kind: 'whole',
+    min: 0,
+    unit: 'iterations',
+    help: 'over which the weight of the p(x) term then rises from 0; 0: at once',
+  },
   pyxWeight: {
     group: loss,
     kind: 'number',

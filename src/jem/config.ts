@@ -19,6 +19,8 @@ export interface JemConfig {
   pxWeight: number
   /** Iterations before the p(x) term joins, while the classifier alone learns; 0: none, as released. */
   pxStart: number
+  /** Iterations over which the weight of the p(x) term then rises linearly to `pxWeight`; 0: at once, as released. */
+  pxRamp: number
   /** Weight of the p(y|x) term: cross-entropy. [--p_y_given_x_weight] */
   pyxWeight: number
   /** Weight of the p(x,y) term: mean f(x_q)[y] − mean f(x)[y], x_q sampled given the batch's labels. [--p_x_y_weight] */
@@ -110,6 +112,7 @@ export const defaultConfig: Readonly<JemConfig> = Object.freeze({
   unconditional: false,
   pxWeight: 1,
   pxStart: 0,
+  pxRamp: 0,
   pyxWeight: 1,
   pxyWeight: 0,
   classConditional: false,

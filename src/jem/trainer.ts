@@ -149,7 +149,7 @@ export class JemTrainer {
       const { loss, fData, fSample, crossEntropy, accuracy } = objective(
         this.model,
         this.batches(),
-        config,
+        { ...config, pxWeight: this.pxWeight() },
         this.generators.dropout,
       )
       backward(loss)
@@ -175,6 +175,11 @@ export class JemTrainer {
     const [loss, fData, fSample, crossEntropy, accuracy] = present.map((is, i) => (is ? numbers[i] : null))
     const { step, epoch, lr } = position
     return { step, epoch, loss: loss!, fData, fSample, crossEntropy, accuracy, gradientNorm: Math.sqrt(numbers[5]), lr }
+  }
+
+  private pxWeight(): number {
+    const { pxWeight, pxStart, pxRamp } = this.config
+    return pxWeight * Math.min(1, (this.done - pxStart + 1) / Math.max(1, pxRamp))
   }
 
   private batches(): Batches {
