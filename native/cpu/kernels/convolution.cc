@@ -16,9 +16,9 @@
 // Measured there (one thread, f32, bench/kernels/conv.mjs; % of that peak; forward / input gradient / weight gradient):
 //   3×3, 32 to 640 channels, stride 1     93–99 / 92–98 / 88–97
 //   3×3, 16 → 16, 28×28                   90 / 90 / 90
-//   3×3, 32 to 640 channels, stride 2     81–96 / 80–92 / 76–92
-//   1×1, 16 to 640 channels               31–75 / 20–75 / 32–80    bound by the bytes of input and output
-//   3×3, 1 → 16 and 3 → 16, first layer   26 / 20–32 / 32–58       likewise
+//   3×3, 32 to 640 channels, stride 2     80–96 / 80–92 / 76–92
+//   1×1, 16 to 640 channels               31–75 / 20–67 / 32–75    bound by the bytes of input and output
+//   3×3, 1 → 16 and 3 → 16, first layer   26–32 / 20–32 / 32–58       likewise
 // AVX2 reaches 76–87 % of the same peak on the 3×3 layers, the baseline of SSE2 without FMA 16–25 %.
 //
 // What was tried: asking for the output's lines before the multiply took the 16-channel layer from 82 to 88 %, the
