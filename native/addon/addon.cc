@@ -110,6 +110,8 @@ class Addon {
                     return (this->*member)(info);
                   } catch (const HandleError& error) {
                     throwWithCode(info.Env(), "HANDLE", error.message);
+                  } catch (const std::bad_alloc&) {
+                    throwWithCode(info.Env(), "OUT_OF_MEMORY", "cannot allocate host memory");
                   }
                 }, name));
   }
@@ -206,12 +208,16 @@ class Addon {
     Napi::HandleScope scope(env);
     Addon& addon = *static_cast<Addon*>(context);
     if (--addon.pendingReads_ == 0) napi_unref_threadsafe_function(env, addon.settleFunction_);
-    if (request->fault.empty()) {
-      request->deferred.Resolve(env.Undefined());
-    } else {
-      Napi::Error error = Napi::Error::New(env, request->fault);
-      error.Set("code", Napi::String::New(env, "FAULT"));
-      request->deferred.Reject(error.Value());
+    try {
+      if (request->fault.empty()) {
+        request->deferred.Resolve(env.Undefined());
+      } else {
+        Napi::Error error = Napi::Error::New(env, request->fault);
+        error.Set("code", Napi::String::New(env, "FAULT"));
+        request->deferred.Reject(error.Value());
+      }
+    } catch (const Napi::Error&) {
+      // A worker thread that is being terminated may run no more JavaScript; nobody is there to see the promise.
     }
   }
 
