@@ -1,7 +1,9 @@
 import { existsSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
+import type { Dataset } from '../data/dataset.ts'
 import { CheckpointError, DataError } from '../errors.ts'
+import { discard } from '../io/discard.ts'
 import { readSafetensors, type SafetensorsTensor, writeSafetensors } from '../io/safetensors.ts'
 import { loadStateDict, toPyTorch } from '../nn/stateDict.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -23,6 +25,8 @@ export interface DataDescription {
   classNames: string[]
   /** Training images, before the validation part is taken off. */
   count: number
+  /** CRC-32 of the images and labels, to tell whether a resumed run is given the same. */
+  crc32: string
 }
 
 export interface CheckpointMeta {
@@ -31,6 +35,9 @@ export interface CheckpointMeta {
   data: DataDescription
   trainer: TrainerState
   rollbacks: number
+  /** Whether it was due, not made because the run was stopped. Roll-backs go to those that were due, so that a run that
+   *  was stopped goes on as one that was not. */
+  due: boolean
   /** Lengths of the run's logs at this point, to which a resumed run cuts them back. */
   metricsBytes: number
   eventsBytes: number
@@ -51,26 +58,47 @@ export function hasCheckpoint(folder: string): boolean {
   return existsSync(join(folder, currentName)) || existsSync(join(folder, previousName))
 }
 
-/** Writes the run's checkpoint; the one before stays as the previous. At no moment is there none. */
+/** What a checkpoint says of the data it was trained on. */
+export function describeData(source: string, data: Dataset): DataDescription {
+  const { name, height, width, channels, classes, classNames, count, images, labels } = data
+  const sum = crc32(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength), crc32(images)).toString(16)
+  return { source, name, height, width, channels, classes, classNames, count, crc32: sum }
+}
+
+export function hasPreviousCheckpoint(folder: string): boolean {
+  return existsSync(join(folder, previousName))
+}
+
+/** Writes the run's checkpoint; the one before stays as the previous, unless `dropCurrent`, where it is known to be bad
+ *  and the previous one stays instead. At no moment is there none. Throws DataError (a full disk): the checkpoints that
+ *  were there then still are. */
 export async function writeCheckpoint(
   folder: string,
   tensors: ReadonlyMap<string, Tensor>,
   meta: Omit<CheckpointMeta, 'version'>,
+  { dropCurrent = false }: { dropCurrent?: boolean } = {},
 ): Promise<void> {
   const host = new Map<string, SafetensorsTensor>()
   for (const [name, x] of tensors) host.set(name, name === 'buffer' ? await asIs(x) : await toPyTorch(name, x))
   const metadata = { langevin: JSON.stringify({ ...meta, version }), crc32: checksum(host) }
   const current = join(folder, currentName)
   const next = join(folder, 'checkpoint.next.safetensors')
-  writeSafetensors(next, host, metadata)
-  if (existsSync(current)) renameSync(current, join(folder, previousName))
+  try {
+    writeSafetensors(next, host, metadata)
+  } catch (error) {
+    discard(next)
+    throw error
+  }
+  if (existsSync(current) && !dropCurrent) renameSync(current, join(folder, previousName))
   renameSync(next, current)
 }
 
-/** Reads the newest checkpoint of a run that is whole. Throws CheckpointError where there is none. */
-export function readCheckpoint(folder: string): Checkpoint {
+/** Reads the newest checkpoint of a run that is whole, or the one before where there is one and `previous` asks for it.
+ *  Throws CheckpointError where there is none. */
+export function readCheckpoint(folder: string, { previous = false } = {}): Checkpoint {
   const problems: string[] = []
-  for (const name of [currentName, previousName]) {
+  const names = [currentName, previousName]
+  for (const name of previous ? names.reverse() : names) {
     const path = join(folder, name)
     if (!existsSync(path)) continue
     try {
