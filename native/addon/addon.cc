@@ -1,6 +1,8 @@
 // The only code that knows JavaScript. One instance per environment (main thread or worker thread): its own device,
 // its own handles. Exports the device's functions and one function per op.
 #define NAPI_VERSION 9
+// In a worker thread that is being terminated an error can no longer be thrown to JavaScript: it is dropped, not fatal.
+#define NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS
 #include <napi.h>
 
 #include <atomic>

@@ -98,7 +98,7 @@ describe('backward', () => {
     const before = memory()
     expect(() => backward(loss)).toThrow(GraphError)
     expect(() => backward(loss)).toThrow(/the graph was freed by an earlier backward\(\) or grad\(\)/)
-    const shared = sum(exp(y))
+    const shared = scope(() => sum(exp(y)))
     expect(() => backward(shared)).toThrow(/square: the graph was freed/)
     for (const t of [shared, loss, y]) t.dispose()
     expect(memory().tensors).toBe(before.tensors - 2)
@@ -131,7 +131,9 @@ describe('backward', () => {
     using x = ones([1000])
     x.requiresGrad = true
     const before = memory()
-    scope(() => sum(square(exp(square(x)))))
+    scope(() => {
+      sum(square(exp(square(x))))
+    })
     expect(memory()).toMatchObject({ tensors: before.tensors, buffers: before.buffers, liveBytes: before.liveBytes })
   })
 

@@ -75,7 +75,7 @@ test('one SGLD gradient of WRN-16-2 with batch 64 peaks below 150 MB', () => {
   model.dispose()
 })
 
-test('a thousand steps hold no more memory than the first', () => {
+test('two hundred steps hold no more memory than the first', () => {
   const model = new WideResNet({ depth: 10, width: 1, channels: 1, generator: generator() })
   using x = uniform([1, 8, 8, 1], generator())
   x.requiresGrad = true
@@ -84,7 +84,7 @@ test('a thousand steps hold no more memory than the first', () => {
   }
   step()
   const { buffers, tensors, liveBytes, cachedBytes } = memory()
-  for (let i = 0; i < 1000; i++) step()
+  for (let i = 0; i < 200; i++) step()
   expect(memory()).toMatchObject({ buffers, tensors, liveBytes, cachedBytes })
   model.dispose()
 })
