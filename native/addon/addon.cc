@@ -1,6 +1,8 @@
 // The only code that knows JavaScript. One instance per environment (main thread or worker thread): its own device,
 // its own handles. Exports the device's functions and one function per op.
 #define NAPI_VERSION 9
+// In a worker thread that is being terminated an error can no longer be thrown to JavaScript: it is dropped, not fatal.
+#define NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS
 #include <napi.h>
 
 #include <atomic>
@@ -110,6 +112,8 @@ class Addon {
                     return (this->*member)(info);
                   } catch (const HandleError& error) {
                     throwWithCode(info.Env(), "HANDLE", error.message);
+                  } catch (const std::bad_alloc&) {
+                    throwWithCode(info.Env(), "OUT_OF_MEMORY", "cannot allocate host memory");
                   }
                 }, name));
   }
@@ -206,12 +210,16 @@ class Addon {
     Napi::HandleScope scope(env);
     Addon& addon = *static_cast<Addon*>(context);
     if (--addon.pendingReads_ == 0) napi_unref_threadsafe_function(env, addon.settleFunction_);
-    if (request->fault.empty()) {
-      request->deferred.Resolve(env.Undefined());
-    } else {
-      Napi::Error error = Napi::Error::New(env, request->fault);
-      error.Set("code", Napi::String::New(env, "FAULT"));
-      request->deferred.Reject(error.Value());
+    try {
+      if (request->fault.empty()) {
+        request->deferred.Resolve(env.Undefined());
+      } else {
+        Napi::Error error = Napi::Error::New(env, request->fault);
+        error.Set("code", Napi::String::New(env, "FAULT"));
+        request->deferred.Reject(error.Value());
+      }
+    } catch (const Napi::Error&) {
+      // A worker thread that is being terminated may run no more JavaScript; nobody is there to see the promise.
     }
   }
 

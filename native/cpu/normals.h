@@ -17,6 +17,9 @@ namespace langevin::LANGEVIN_ISA {
 constexpr int64_t kBatch = 64;
 constexpr int kCounters = 16;
 
+/// Elements per block of a loop that makes random numbers: an element costs ten times what a copy does.
+constexpr int64_t kRandomBlock = 4096;
+
 typedef uint64_t WideWords __attribute__((vector_size(kVectorBytes)));
 constexpr int kWideLanes = kVectorBytes / 8;
 
@@ -102,6 +105,15 @@ LANGEVIN_INLINE void randomNormals(const Philox& p, int64_t element, float (&out
   for (int i = 0; i < kCounters; ++i) boxMuller(words[0][i], words[1][i], normals[0][i], normals[1][i]);
   for (int i = 0; i < kCounters; ++i) boxMuller(words[2][i], words[3][i], normals[2][i], normals[3][i]);
   interleave(normals, out);
+}
+
+/// body(element, count) for batches of [0, n), on any thread; count is 64 but for the last.
+template <class Body>
+LANGEVIN_INLINE void forBatches(Stream& stream, int64_t n, const Body& body) {
+  const auto block = [&](int64_t begin, int64_t end) {
+    for (int64_t e = begin; e < end; e += kBatch) body(e, smaller(kBatch, end - e));
+  };
+  forBlocks(stream, n, block, kRandomBlock);
 }
 
 }  // namespace langevin::LANGEVIN_ISA

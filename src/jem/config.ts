@@ -19,7 +19,8 @@ export interface JemConfig {
   pxWeight: number
   /** Iterations before the p(x) term joins, while the classifier alone learns; 0: none, as released. */
   pxStart: number
-  /** Iterations over which the weight of the p(x) term then rises linearly to `pxWeight`; 0: at once, as released. */
+  /** Iterations over which the weights of the p(x) term and its regulariser then rise linearly to `pxWeight` and
+   *  `energyL2`; 0: at once, as released. */
   pxRamp: number
   /** Weight of the p(y|x) term: cross-entropy. [--p_y_given_x_weight] */
   pyxWeight: number

@@ -149,7 +149,7 @@ export class JemTrainer {
       const { loss, fData, fSample, crossEntropy, accuracy } = objective(
         this.model,
         this.batches(),
-        { ...config, pxWeight: this.pxWeight() },
+        { ...config, ...this.rampedWeights() },
         this.generators.dropout,
       )
       backward(loss)
@@ -177,9 +177,11 @@ export class JemTrainer {
     return { step, epoch, loss: loss!, fData, fSample, crossEntropy, accuracy, gradientNorm: Math.sqrt(numbers[5]), lr }
   }
 
-  private pxWeight(): number {
-    const { pxWeight, pxStart, pxRamp } = this.config
-    return pxWeight * Math.min(1, (this.done - pxStart + 1) / Math.max(1, pxRamp))
+  /** The weights of p(x) and its regulariser while they join. */
+  private rampedWeights(): Pick<JemConfig, 'pxWeight' | 'energyL2'> {
+    const { pxWeight, energyL2, pxStart, pxRamp } = this.config
+    const share = Math.min(1, (this.done - pxStart + 1) / Math.max(1, pxRamp))
+    return { pxWeight: pxWeight * share, energyL2: energyL2 * share }
   }
 
   private batches(): Batches {

@@ -58,8 +58,11 @@ export function liveTensors(): { shape: readonly number[]; dtype: string; site: 
   return found
 }
 
+const engine = ['tensor', 'ops', 'autograd'].map((folder) => new URL(`../${folder}/`, import.meta.url).pathname)
+
+/** The frames that called the engine, or all where nothing else did. */
 function creationSite(): string {
   const lines = (new Error().stack ?? '').split('\n').slice(1)
-  const outside = lines.filter((line) => !/[/\\](tensor|ops|autograd)[/\\][^/\\]+\.[jt]s/.test(line))
+  const outside = lines.filter((line) => !engine.some((folder) => line.includes(folder)))
   return (outside.length > 0 ? outside : lines).slice(0, 4).join('\n')
 }

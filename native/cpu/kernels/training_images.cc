@@ -62,13 +62,10 @@ void imageBatch(Stream& stream, In images, In index, Out y, int64_t n, int64_t c
   });
   if (noiseStd == 0) return;
   const float scale = static_cast<float>(noiseStd);
-  forBlocks(stream, total, [=](int64_t begin, int64_t end) {
-    for (int64_t e = begin; e < end; e += kBatch) {
-      float noise[kBatch];
-      randomNormals(philox, e, noise);
-      const int64_t m = smaller(kBatch, end - e);
-      for (int64_t i = 0; i < m; ++i) target[e + i] += scale * noise[i];
-    }
+  forBatches(stream, total, [=](int64_t e, int64_t m) {
+    float noise[kBatch];
+    randomNormals(philox, e, noise);
+    for (int64_t i = 0; i < m; ++i) target[e + i] += scale * noise[i];
   });
 }
 

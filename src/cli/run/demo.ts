@@ -42,8 +42,12 @@ interface Judgement {
   ood: Scores
 }
 
-/** Trains, draws, judges and reports; see `declareDemo`. */
-export async function runDemo(options: DemoOptions, context: CliContext): Promise<void> {
+/** Trains, draws, judges and reports; see `declareDemo`. `limit`: seconds after which training stops. */
+export async function runDemo(
+  options: DemoOptions,
+  context: CliContext,
+  limit = options.minutes * 60 * (1 - judgingShare),
+): Promise<void> {
   const out = folderFor(options.out)
   const device = openDevice({ device: 'cpu', threads: 0 })
   const config = recipeFor(options)
@@ -51,7 +55,7 @@ export async function runDemo(options: DemoOptions, context: CliContext): Promis
   context.stderr.write(
     `training a JEM (${config.model}) on ${digits.count} handwritten digits, ${config.steps} steps, in ${out}\n`,
   )
-  const training = await train(config, digits, out, device, options, context)
+  const training = await train(config, digits, out, device, limit, context)
   if (!training) return
 
   const run = openRun(out, device, context)
@@ -93,11 +97,10 @@ async function train(
   data: Dataset,
   folder: string,
   device: Device,
-  { minutes }: DemoOptions,
+  limit: number,
   context: CliContext,
 ): Promise<Training | undefined> {
   const started = performance.now()
-  const limit = minutes * 60 * (1 - judgingShare)
   const elapsed = (): number => (performance.now() - started) / 1000
   const progress = createProgress({ stream: context.stderr, total: config.steps, label: 'train' })
   const imageStepsAt = (step: number): number => Math.max(0, step - config.pxStart) * config.batch * config.sgldSteps
@@ -131,7 +134,7 @@ async function train(
     }
     if (!result.finished) {
       context.stderr.write(
-        `notice: ${minutes} minutes were up at step ${result.steps} of ${config.steps}; judging what there is\n`,
+        `notice: the time was up at step ${result.steps} of ${config.steps}; judging what there is\n`,
       )
     }
     const { peakBytes } = memory(device)
