@@ -47,7 +47,7 @@ class AffineNorm extends Norm {
   }
 
   forward(x: Tensor): Tensor {
-    return this.normalise(x, { gamma: this.weight, beta: this.bias })
+    return scope(() => this.normalise(x, { gamma: this.weight, beta: this.bias }))
   }
 }
 
@@ -73,10 +73,12 @@ export class BatchNorm extends Norm {
   }
 
   forward(x: Tensor): Tensor {
-    const affine = { gamma: this.weight, beta: this.bias, eps: BatchNorm.eps }
-    if (!this.training) return this.forwardFixed(x)
-    const { y, mean, rstd } = batchNorm(x, affine)
-    if (this.updateStatistics) noGrad(() => scope(() => this.update(x, mean, rstd)))
+    return scope(() => (this.training ? this.forwardBatch(x) : this.forwardFixed(x)))
+  }
+
+  private forwardBatch(x: Tensor): Tensor {
+    const { y, mean, rstd } = batchNorm(x, { gamma: this.weight, beta: this.bias, eps: BatchNorm.eps })
+    if (this.updateStatistics) noGrad(() => this.update(x, mean, rstd))
     return y
   }
 
@@ -115,7 +117,7 @@ class ActNorm extends Norm {
 
   forward(x: Tensor): Tensor {
     if (this.training && !this.isInitialised) this.initialise(x)
-    return channelAffine(x, this.scale, mul(this.scale, this.loc))
+    return scope(() => channelAffine(x, this.scale, mul(this.scale, this.loc)))
   }
 
   override restored(): void {

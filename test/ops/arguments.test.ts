@@ -3,8 +3,9 @@ import type { DType } from '../../src/native/contract.ts'
 import { zeros } from '../../src/tensor/create.ts'
 import { memory } from '../../src/tensor/memory.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
-import { type Bad, rows } from '../ops.ts'
+import { rows } from '../ops.ts'
 import { byOp, devices, disposeAll } from './drive.ts'
+import type { Bad } from './table.ts'
 
 describe.each(devices)('%s: a wrong call throws at once, says what is wrong, and keeps no memory', (device) => {
   test.each([...byOp(rows).values()].filter((row) => row.bad.length > 0).map((row) => [row.op, row] as const))(

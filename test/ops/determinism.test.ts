@@ -3,9 +3,10 @@ import { grad } from '../../src/autograd/backward.ts'
 import type { Device, DType } from '../../src/native/contract.ts'
 import { tensor } from '../../src/tensor/create.ts'
 import { scope } from '../../src/tensor/scope.ts'
-import { type Case, rows } from '../ops.ts'
+import { rows } from '../ops.ts'
 import { byOp, devices, forEachVariant, inputsOf, list, withThreads } from './drive.ts'
 import { values } from './samples.ts'
+import type { Case } from './table.ts'
 
 /** The bytes of every output, and of every gradient for one cotangent. */
 function bitsOf(c: Case, dtype: DType, device: Device, cotangent: Float64Array): string[] {

@@ -5,9 +5,9 @@ import { addonPath, nativeDevice } from '../../src/native/device.ts'
 import { tensor } from '../../src/tensor/create.ts'
 import { memory } from '../../src/tensor/memory.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
-import { type Case, type Row, tolerances } from '../ops.ts'
 import type { Host } from './host.ts'
 import { rounded } from './samples.ts'
+import { type Case, type Row, tolerances } from './table.ts'
 
 /** The devices that are built here. */
 export const devices: readonly Device[] = (['cpu', 'cuda'] as const).filter((device) => addonPath(device))

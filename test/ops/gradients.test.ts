@@ -8,9 +8,10 @@ import { tensor } from '../../src/tensor/create.ts'
 import { memory } from '../../src/tensor/memory.ts'
 import { scope } from '../../src/tensor/scope.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
-import { type Case, rows, type Tolerance } from '../ops.ts'
+import { rows } from '../ops.ts'
 import { byOp, devices, disposeAll, forEachVariant, inputsOf, list, magnitude } from './drive.ts'
 import { rounded, values } from './samples.ts'
+import type { Case, Tolerance } from './table.ts'
 
 /** Of the largest gradient, or of 1: the inputs are of that size, and so are the terms that may cancel in a gradient.
  *  Sums of products, each rounded; a wrong rule is off by far more. */

@@ -81,6 +81,11 @@ export function reduce(x: Host, axes: readonly number[], keepDims: boolean, f: (
 
 export const total = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0)
 
+export const largest = (values: readonly number[]): number => values.reduce((a, b) => Math.max(a, b), -Infinity)
+
+/** An index reflected into [0, n), the edge not repeated. */
+export const mirror = (i: number, n: number): number => (i < 0 ? -i : i >= n ? 2 * n - 2 - i : i)
+
 export interface ConvOptions {
   bias?: Host
   residual?: Host

@@ -71,11 +71,21 @@ export function distinct(shape: readonly number[]): Input {
   return { shape, values: data, dtype: 'float', wantsGrad: true }
 }
 
-/** What the dtype keeps of the values. */
+const kept = new WeakMap<Input, Map<DType, Host>>()
+
+/** What the dtype keeps of the values; not to be changed. */
 export function rounded(input: Input, dtype: DType): Host {
+  const known = kept.get(input) ?? new Map<DType, Host>()
+  kept.set(input, known)
+  const host = known.get(dtype) ?? round(input, dtype)
+  known.set(dtype, host)
+  return host
+}
+
+function round(input: Input, dtype: DType): Host {
   const kind = input.dtype === 'float' ? dtype : input.dtype
-  const round = kind === 'f32' ? Math.fround : kind === 'bf16' ? (v: number) => fromBf16(toBf16(v)) : (v: number) => v
-  return { shape: input.shape, data: input.values.map(round) }
+  const nearest = kind === 'f32' ? Math.fround : kind === 'bf16' ? (v: number) => fromBf16(toBf16(v)) : (v: number) => v
+  return { shape: input.shape, data: input.values.map(nearest) }
 }
 
 /** Sizes around the widths of vectors (4, 8, 16 lanes), primes, no element, one, no axis, and six axes. */
@@ -96,3 +106,11 @@ export const edgeShapes: readonly (readonly number[])[] = [
 ]
 /** Three blocks of an element-wise loop and a rest, so that threads share it. */
 export const largeShape: readonly number[] = [50021]
+
+/** Bytes of a shape, not at random. */
+export const bytes = (shape: readonly number[]): Input =>
+  integers(
+    shape,
+    Array.from({ length: shape.reduce((n, e) => n * e, 1) }, (_, i) => (i * 37) % 256),
+    'u8',
+  )
