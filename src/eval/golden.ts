@@ -33,11 +33,12 @@ export interface GoldenResult {
  * Bounds on the relative L2 error. `net`: one forward and backward pass. `chain[k]`: x_k − x after k SGLD steps; in f32
  * the image itself rounds at 6e-8, which is 2e-4 of these small steps, and a LeakyReLU that rounding tips over its kink
  * changes the path: PyTorch in float32 misses its own float64 by as much. `update`: the change of a parameter over three
- * Adam steps, which divide each gradient by its own size and so magnify the errors of small ones.
+ * Adam steps, which divide each gradient by its own size and so magnify the errors of small ones; and here, too, rounding
+ * may tip an activation: float64 with weights changed by 3e-7 of themselves misses the golden updates by up to 8e-3.
  */
 const tolerances = {
   f64: { net: 1e-9, chain: { 1: 1e-9, 5: 1e-9, 20: 1e-9 }, update: 1e-8 },
-  f32: { net: 2e-5, chain: { 1: 1e-3, 5: 1e-3, 20: 5e-2 }, update: 2e-3 },
+  f32: { net: 2e-5, chain: { 1: 1e-3, 5: 1e-3, 20: 5e-2 }, update: 5e-2 },
 }
 
 /** Adam's learning rate in the training part. */
