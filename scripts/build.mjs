@@ -1,7 +1,7 @@
 // Builds the CPU addon (node-gyp) and the JavaScript (tsc), each only where its sources are newer than its output.
 // Usage: node scripts/build.mjs [--quiet] [--force]
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -38,7 +38,10 @@ const bin = (name) => {
 
 const addon = join(root, 'build/Release/cpu.node')
 if (force || !upToDate(addon, ['binding.gyp', 'native/core', 'native/cpu', 'native/addon'])) {
-  run('the CPU addon', [bin('node-gyp'), 'rebuild', '-j', 'max'])
+  // The headers that came with this Node where there are some: no download, so the build works offline.
+  const prefix = dirname(dirname(realpathSync(process.execPath)))
+  const headers = existsSync(join(prefix, 'include/node/node_api.h')) && existsSync(join(prefix, 'include/node/common.gypi'))
+  run('the CPU addon', [bin('node-gyp'), 'rebuild', '-j', 'max', ...(headers ? [`--nodedir=${prefix}`] : [])])
 } else if (!quiet) process.stderr.write('the CPU addon is up to date\n')
 
 if (force || !upToDate(join(root, 'dist/index.js'), ['src', 'tsconfig.json'])) {
