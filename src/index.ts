@@ -1,6 +1,6 @@
 export { backward, grad } from './autograd/backward.ts'
 export { GradcheckError, type GradcheckOptions, gradcheck } from './autograd/gradcheck.ts'
-export { noGrad } from './autograd/graph.ts'
+export { enableGrad, noGrad } from './autograd/graph.ts'
 export { DATASET_NAMES, type LoadOptions, loadDataset } from './data/catalog.ts'
 export type { Dataset } from './data/dataset.ts'
 export { IndexLoader, splitIndices } from './data/loader.ts'

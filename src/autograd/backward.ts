@@ -1,6 +1,7 @@
-import { ShapeError } from '../errors.ts'
+import { GraphError, ShapeError } from '../errors.ts'
 import { accumulate } from '../ops/accumulate.ts'
 import { add } from '../ops/arithmetic.ts'
+import { expectAlike, expectShape } from '../ops/check.ts'
 import { full } from '../tensor/create.ts'
 import { keep, scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -8,7 +9,7 @@ import { type Edge, type Node, noGrad } from './graph.ts'
 
 /**
  * Adds ∂loss/∂leaf to the `grad` of every leaf that requires one, and frees the graph. `loss` must have one element.
- * Throws ShapeError.
+ * Throws ShapeError, or GraphError where an earlier backward() or grad() has freed the graph.
  */
 export function backward(loss: Tensor): void {
   for (const [leaf, gradient] of run(loss, undefined)) {
@@ -24,7 +25,7 @@ export function backward(loss: Tensor): void {
 /**
  * ∂loss/∂x for each x of `wanted` (zeros where loss does not depend on it), and frees the graph. Nothing that leads to
  * none of them is computed, and no `grad` is touched. `loss` must have one element; give `seed` to start from another
- * ∂/∂loss. Throws ShapeError.
+ * ∂/∂loss. Throws ShapeError, GraphError.
  */
 export function grad(loss: Tensor, wanted: readonly Tensor[], seed?: Tensor): Tensor[] {
   const gradients = run(loss, new Set(wanted), seed)
@@ -38,6 +39,10 @@ function run(loss: Tensor, wanted: Set<Tensor> | undefined, seed?: Tensor): Map<
       `backward: the loss must have one element, got [${loss.shape.join(', ')}]; take its sum or mean`,
     )
   }
+  if (seed) {
+    expectShape('grad', 'seed', seed, loss.shape, "the loss's shape")
+    expectAlike('grad', { loss, seed })
+  }
   if (wanted) {
     for (const x of wanted) {
       if (x.node) throw new ShapeError('grad: gradients are taken to leaves; detach() the tensor and set requiresGrad')
@@ -46,7 +51,10 @@ function run(loss: Tensor, wanted: Set<Tensor> | undefined, seed?: Tensor): Map<
   const found = new Map<Tensor, Tensor>()
   const start = () => (seed ? seed.detach() : full(loss.shape, 1, { dtype: loss.dtype, device: loss.device }))
   if (!loss.node) {
-    if (wanted ? wanted.has(loss) : loss.requiresGrad) found.set(loss, start())
+    if (wanted ? !wanted.has(loss) : !loss.requiresGrad) {
+      throw new ShapeError('backward: the loss was computed from no tensor that requires a gradient, or under noGrad()')
+    }
+    found.set(loss, start())
     return found
   }
 
@@ -56,6 +64,8 @@ function run(loss: Tensor, wanted: Set<Tensor> | undefined, seed?: Tensor): Map<
     edge !== undefined &&
     ('node' in edge ? needed.has(edge.node) : !edge.leaf.isDisposed && (wanted?.has(edge.leaf) ?? true))
   for (const node of order) if (node.edges.some(isNeeded)) needed.add(node)
+  const freed = order.find((node) => node.isFreed && needed.has(node))
+  if (freed) throw new GraphError(`${freed.name}: the graph was freed by an earlier backward() or grad()`)
 
   const pending = new Map<Node, (Tensor | undefined)[]>()
   const deliver = (edge: Edge, gradient: Tensor): void => {
@@ -69,26 +79,33 @@ function run(loss: Tensor, wanted: Set<Tensor> | undefined, seed?: Tensor): Map<
     }
   }
 
-  noGrad(() => {
-    if (needed.has(loss.node!)) deliver({ node: loss.node!, index: loss.outputIndex }, start())
-    for (const node of order.reverse()) {
-      const outputs = pending.get(node)
-      pending.delete(node)
-      if (outputs) {
-        const needs = node.edges.map(isNeeded)
-        // A rule may hand one tensor to two inputs, or its own dy on: each edge gets a reference of its own.
-        const gradients = scope(() =>
-          node.gradients(outputs, needs).map((g, i) => (g && needs[i] ? g.detach() : undefined)),
-        )
-        for (const output of outputs) output?.dispose()
-        node.edges.forEach((edge, i) => {
-          const gradient = gradients[i]
-          if (gradient) deliver(edge, gradient)
-        })
+  try {
+    noGrad(() => {
+      if (needed.has(loss.node!)) deliver({ node: loss.node!, index: loss.outputIndex }, start())
+      for (const node of order.reverse()) {
+        const outputs = pending.get(node)
+        if (outputs) {
+          const needs = node.edges.map(isNeeded)
+          // A rule may hand one tensor to two inputs, or its own dy on: each edge gets a reference of its own.
+          const gradients = scope(() =>
+            node.gradients(outputs, needs).map((g, i) => (g && needs[i] ? g.detach() : undefined)),
+          )
+          pending.delete(node)
+          for (const output of outputs) output?.dispose()
+          node.edges.forEach((edge, i) => {
+            const gradient = gradients[i]
+            if (gradient) deliver(edge, gradient)
+          })
+        }
+        node.free()
       }
-      node.free()
-    }
-  })
+    })
+  } catch (error) {
+    // Out of memory, most likely: what was computed so far helps nobody.
+    for (const outputs of pending.values()) for (const output of outputs) output?.dispose()
+    for (const gradient of found.values()) gradient.dispose()
+    throw error
+  }
   return found
 }
 

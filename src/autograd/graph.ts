@@ -56,8 +56,7 @@ export class Node {
   }
 
   gradients(outputs: (Tensor | undefined)[], needs: boolean[]): (Tensor | undefined)[] {
-    if (!this.rule) throw new Error(`${this.name}: the graph was freed by an earlier backward() or grad()`)
-    return this.rule(outputs, this.saved, needs)
+    return this.rule!(outputs, this.saved, needs)
   }
 
   /** Drops what the backward pass needed. */
@@ -77,8 +76,17 @@ export function isRecording(): boolean {
 
 /** Runs `fn` without recording: what it computes has no history and saves nothing. `fn` must be synchronous. */
 export function noGrad<R>(fn: () => R): R {
+  return withRecording(false, fn)
+}
+
+/** Runs `fn` with recording on, even inside noGrad: for gradients that are part of an evaluation. */
+export function enableGrad<R>(fn: () => R): R {
+  return withRecording(true, fn)
+}
+
+function withRecording<R>(on: boolean, fn: () => R): R {
   const before = recording
-  recording = false
+  recording = on
   try {
     return fn()
   } finally {

@@ -1,4 +1,5 @@
 import { grad } from '../autograd/backward.ts'
+import { enableGrad } from '../autograd/graph.ts'
 import { sum } from '../ops/reduce.ts'
 import { pick } from '../ops/rows.ts'
 import { type SgldOptions, sgldUpdate } from '../ops/training.ts'
@@ -32,12 +33,14 @@ export function sgld(model: JemModel, x: Tensor, generator: Generator, options: 
 /** ∂f(x)/∂x for each image (∂f(x)[label]/∂x where labels are given): the shape of x. Call it with the parameters
  *  frozen. */
 export function inputGradient(model: JemModel, x: Tensor, labels?: Tensor): Tensor {
-  const leaf = x.detach()
-  leaf.requiresGrad = true
-  const { logits, f } = model.forward(leaf)
-  const [gradient] = grad(sum(labels ? pick(logits, labels) : f), [leaf])
-  leaf.dispose()
-  return gradient
+  return scope(() =>
+    enableGrad(() => {
+      const leaf = x.detach()
+      leaf.requiresGrad = true
+      const { logits, f } = model.forward(leaf)
+      return grad(sum(labels ? pick(logits, labels) : f), [leaf])[0]
+    }),
+  )
 }
 
 /** Runs `fn` with the model in training or eval mode, and restores its mode. */

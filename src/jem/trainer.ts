@@ -1,5 +1,4 @@
 import { backward } from '../autograd/backward.ts'
-import { noGrad } from '../autograd/graph.ts'
 import type { Dataset } from '../data/dataset.ts'
 import { IndexLoader, type LoaderState, splitIndices, type TrainValidSplit } from '../data/loader.ts'
 import { ConfigError } from '../errors.ts'
@@ -199,13 +198,11 @@ export class JemTrainer {
 
   /** Draws chains from the buffer, runs SGLD, stores them back, and returns them. */
   private sample(count: number, labels?: Int32Array): Tensor {
-    return noGrad(() => {
-      const { x, slots } = this.buffer.draw(count, labels)
-      const given = labels ? tensor(labels, { device: this.device }) : undefined
-      sgld(this.model, x, this.generators.sgld, { ...samplerOptions(this.config), labels: given })
-      this.buffer.store(slots, x)
-      return x
-    })
+    const { x, slots } = this.buffer.draw(count, labels)
+    const given = labels ? tensor(labels, { device: this.device }) : undefined
+    sgld(this.model, x, this.generators.sgld, { ...samplerOptions(this.config), labels: given })
+    this.buffer.store(slots, x)
+    return x
   }
 
   private updateAverage(): void {

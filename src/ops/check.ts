@@ -4,6 +4,15 @@ import type { DType } from '../native/contract.ts'
 import { floatDTypes } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
+/** Before an op allocates its output: a disposed argument is told while nothing has been made. Throws DeviceError. */
+export function expectLive(op: string, argument: string, x: Tensor): void {
+  if (x.isDisposed) {
+    throw new DeviceError(`${op}: ${argument} ${shapeText(x.shape)} is used after it was disposed`, {
+      hint: 'return it from scope(), or keep() it',
+    })
+  }
+}
+
 export function shapeText(shape: readonly (number | string)[]): string {
   return `[${shape.join(', ')}]`
 }
@@ -17,6 +26,7 @@ export function expectShape(
   pattern: readonly (number | string)[],
   why = '',
 ): readonly number[] {
+  expectLive(op, argument, x)
   const fits =
     x.shape.length === pattern.length && pattern.every((want, i) => typeof want === 'string' || want === x.shape[i])
   if (!fits) {
@@ -29,6 +39,7 @@ export function expectShape(
 
 /** Throws DTypeError unless x has one of `allowed`. */
 export function expectDType(op: string, argument: string, x: Tensor, allowed: readonly DType[] = floatDTypes): void {
+  expectLive(op, argument, x)
   if (!allowed.includes(x.dtype)) {
     throw new DTypeError(`${op}: ${argument} must be ${allowed.join(' or ')}, got ${x.dtype}`)
   }
@@ -39,6 +50,7 @@ export function expectAlike(op: string, tensors: Record<string, Tensor | undefin
   let first: [string, Tensor] | undefined
   for (const [name, x] of Object.entries(tensors)) {
     if (!x) continue
+    expectLive(op, name, x)
     if (!first) first = [name, x]
     if (x.dtype !== first[1].dtype) {
       throw new DTypeError(

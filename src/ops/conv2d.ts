@@ -20,12 +20,13 @@ export interface Conv2dOptions {
 function shapeOf(op: string, x: Tensor, weight: Tensor, stride: number, padding: number): ConvShape {
   const [batch, height, width, cin] = expectShape(op, 'x', x, ['batch', 'height', 'width', 'cin'])
   const [kh, kw, , cout] = expectShape(op, 'weight', weight, ['kh', 'kw', cin, 'cout'], `input has ${cin} channels`)
+  if (weight.size === 0) throw new ShapeError(`${op}: weight must have extents >= 1, got ${shapeText(weight.shape)}`)
   if (!Number.isInteger(stride) || stride < 1)
     throw new ShapeError(`${op}: stride must be a whole number >= 1, got ${stride}`)
   if (!Number.isInteger(padding) || padding < 0) {
     throw new ShapeError(`${op}: padding must be a whole number >= 0, got ${padding}`)
   }
-  if (height + 2 * padding < kh || width + 2 * padding < kw) {
+  if (height < 1 || width < 1 || height + 2 * padding < kh || width + 2 * padding < kw) {
     throw new ShapeError(`${op}: a ${kh}×${kw} kernel does not fit x ${shapeText(x.shape)} with padding ${padding}`)
   }
   return [batch, height, width, cin, cout, kh, kw, stride, padding]
@@ -97,6 +98,7 @@ function convolve(x: Tensor, weight: Tensor, options: Conv2dOptions, both: boole
     const [dw, db] = weightGradients(x_, dz, s, weight.shape, needs[1], needs[2])
     return [dx, dw, db, needs[3] ? dz : undefined]
   })
+  signs?.dispose() // the graph has its own reference
   return [y, pre]
 }
 

@@ -1,9 +1,8 @@
 /** Strides, broadcasting, and the six-number form in which the native ops take them. */
 import { ShapeError } from '../errors.ts'
 import type { Dims } from '../native/contract.ts'
+import { maxRank } from '../tensor/tensor.ts'
 import { shapeText } from './check.ts'
-
-export const maxRank = 6
 
 /** Strides in elements of a dense row-major tensor. */
 export function denseStrides(shape: readonly number[]): number[] {

@@ -10,7 +10,8 @@ import { mean } from './reduce.ts'
 export function avgPool2d(x: Tensor, window: number, stride = window): Tensor {
   expectDType('avgPool2d', 'x', x)
   const [batch, height, width, channels] = expectShape('avgPool2d', 'x', x, ['batch', 'height', 'width', 'channels'])
-  if (!(window >= 1 && stride >= 1 && window <= height && window <= width)) {
+  const whole = Number.isInteger(window) && Number.isInteger(stride)
+  if (!(whole && window >= 1 && stride >= 1 && window <= height && window <= width)) {
     throw new ShapeError(`avgPool2d: window ${window} with stride ${stride} does not fit x ${shapeText(x.shape)}`)
   }
   const s: PoolShape = [batch, height, width, channels, window, stride]

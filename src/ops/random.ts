@@ -1,8 +1,10 @@
 /** Random tensors. Each draw takes one step of the generator; the numbers are the same on every device. */
 import { record } from '../autograd/graph.ts'
-import { ConfigError } from '../errors.ts'
+import { ConfigError, DTypeError } from '../errors.ts'
+import type { DType } from '../native/contract.ts'
 import type { Generator } from '../random/generator.ts'
 import type { TensorOptions } from '../tensor/create.ts'
+import { isFloat } from '../tensor/dtype.ts'
 import { empty, type Tensor } from '../tensor/tensor.ts'
 import { expectDType } from './check.ts'
 
@@ -12,8 +14,8 @@ export function uniform(
   generator: Generator,
   { low = 0, high = 1, dtype, device }: TensorOptions & { low?: number; high?: number } = {},
 ): Tensor {
+  expectFloat('uniform', dtype)
   const y = empty(shape, dtype, device)
-  expectDType('uniform', 'dtype', y)
   y.native.randomUniform(y.handle, y.size, low, high, ...generator.next())
   return y
 }
@@ -24,19 +26,26 @@ export function normal(
   generator: Generator,
   { mean = 0, std = 1, dtype, device }: TensorOptions & { mean?: number; std?: number } = {},
 ): Tensor {
+  expectFloat('normal', dtype)
   const y = empty(shape, dtype, device)
-  expectDType('normal', 'dtype', y)
   y.native.randomNormal(y.handle, y.size, mean, std, ...generator.next())
   return y
 }
 
-/** i32, uniform on [low, high). */
+function expectFloat(op: string, dtype: DType = 'f32'): void {
+  if (!isFloat(dtype)) throw new DTypeError(`${op}: dtype must be f32 or f64 or bf16, got ${dtype}`)
+}
+
+/** i32, uniform on [low, high). Throws ConfigError. */
 export function randomInt(
   shape: readonly number[],
   generator: Generator,
   { low = 0, high, device }: { low?: number; high: number; device?: TensorOptions['device'] },
 ): Tensor {
-  if (!(high > low)) throw new ConfigError(`randomInt: high must be above low, got [${low}, ${high})`)
+  const whole = Number.isInteger(low) && Number.isInteger(high)
+  if (!whole || low >= high || low < -(2 ** 31) || high > 2 ** 31) {
+    throw new ConfigError(`randomInt: low < high must be whole numbers of 32 bits, got [${low}, ${high})`)
+  }
   const y = empty(shape, 'i32', device)
   y.native.randomInt(y.handle, y.size, low, high, ...generator.next())
   return y

@@ -35,6 +35,7 @@ export function scatterRows(x: Tensor, index: Tensor, values: Tensor): void {
 export function pick(x: Tensor, index: Tensor): Tensor {
   const [rows, columns] = expectShape('pick', 'x', x, ['rows', 'columns'])
   expectShape('pick', 'index', index, [rows])
+  expectDType('pick', 'x', x)
   expectDType('pick', 'index', index, ['i32'])
   const y = empty([rows], x.dtype, x.device)
   x.native.pick(x.handle, index.handle, y.handle, rows, columns, 1)

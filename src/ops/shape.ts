@@ -2,9 +2,11 @@
 import { record } from '../autograd/graph.ts'
 import { ShapeError } from '../errors.ts'
 import { zeros } from '../tensor/create.ts'
+import { scope } from '../tensor/scope.ts'
 import { empty, type Tensor } from '../tensor/tensor.ts'
-import { expectAlike, expectAxis, shapeText } from './check.ts'
-import { broadcastShape, broadcastStrides, denseStrides, dims, maxRank, sameShape, sizeOf, strides } from './layout.ts'
+import { clone } from './cast.ts'
+import { expectAlike, expectAxis, expectLive, shapeText } from './check.ts'
+import { broadcastShape, broadcastStrides, denseStrides, dims, sameShape, sizeOf, strides } from './layout.ts'
 import { sumTo } from './reduce.ts'
 
 /** The same elements in another shape (shared memory); one extent may be −1, and is inferred. */
@@ -17,6 +19,10 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
   return record('reshape', x.alias(full), [x], [], (dy) => [dy.alias(x.shape)])
 }
 
+function isCount(value: number): boolean {
+  return Number.isInteger(value) && value >= 0
+}
+
 /** Copies `shape` elements between two strided views. */
 function stridedCopy(
   x: Tensor,
@@ -25,8 +31,6 @@ function stridedCopy(
   from: { strides: readonly number[]; offset?: number },
   to: { strides: readonly number[]; offset?: number },
 ): void {
-  if (shape.length > maxRank)
-    throw new ShapeError(`tensors of at most ${maxRank} axes are supported, got ${shapeText(shape)}`)
   x.native.stridedCopy(
     x.handle,
     y.handle,
@@ -40,6 +44,7 @@ function stridedCopy(
 
 /** Axes in another order; default: reversed. */
 export function transpose(x: Tensor, order: readonly number[] = x.shape.map((_, i) => x.rank - 1 - i)): Tensor {
+  expectLive('transpose', 'x', x)
   const axes = order.map((axis) => expectAxis('transpose', axis, x.rank))
   if (axes.length !== x.rank || new Set(axes).size !== x.rank) {
     throw new ShapeError(`transpose: order must name each of the ${x.rank} axes once, got ${shapeText(order)}`)
@@ -58,6 +63,7 @@ export function transpose(x: Tensor, order: readonly number[] = x.shape.map((_, 
 
 /** x stretched to `shape` by numpy's rule. */
 export function broadcastTo(x: Tensor, shape: readonly number[]): Tensor {
+  expectLive('broadcastTo', 'x', x)
   if (!sameShape(broadcastShape('broadcastTo', x.shape, shape), shape)) {
     throw new ShapeError(`broadcastTo: ${shapeText(x.shape)} does not stretch to ${shapeText(shape)}`)
   }
@@ -68,12 +74,11 @@ export function broadcastTo(x: Tensor, shape: readonly number[]): Tensor {
 
 /** x[start[0] : start[0] + size[0], …]; a box of the tensor. */
 export function slice(x: Tensor, start: readonly number[], size: readonly number[]): Tensor {
+  expectLive('slice', 'x', x)
   const fits =
     start.length === x.rank &&
     size.length === x.rank &&
-    x.shape.every(
-      (extent, i) => Number.isInteger(start[i]) && start[i] >= 0 && size[i] >= 0 && start[i] + size[i] <= extent,
-    )
+    x.shape.every((extent, i) => isCount(start[i]) && isCount(size[i]) && start[i] + size[i] <= extent)
   if (!fits) {
     throw new ShapeError(
       `slice: start ${shapeText(start)} and size ${shapeText(size)} must lie within ${shapeText(x.shape)}`,
@@ -94,8 +99,11 @@ export function slice(x: Tensor, start: readonly number[], size: readonly number
 
 /** Zeros before and after each axis: `amounts[axis] = [before, after]`. */
 export function pad(x: Tensor, amounts: readonly (readonly [number, number])[]): Tensor {
-  if (amounts.length !== x.rank || amounts.some(([before, after]) => !(before >= 0) || !(after >= 0))) {
-    throw new ShapeError(`pad: ${x.rank} pairs of amounts >= 0 are needed, got ${JSON.stringify(amounts)}`)
+  expectLive('pad', 'x', x)
+  if (amounts.length !== x.rank || amounts.some(([before, after]) => !isCount(before) || !isCount(after))) {
+    throw new ShapeError(
+      `pad: ${x.rank} pairs of whole amounts >= 0 are needed for x ${shapeText(x.shape)}, got ${JSON.stringify(amounts)}`,
+    )
   }
   const shape = x.shape.map((extent, i) => extent + amounts[i][0] + amounts[i][1])
   const to = denseStrides(shape)
@@ -114,16 +122,16 @@ export function pad(x: Tensor, amounts: readonly (readonly [number, number])[]):
 /** Images [batch, height, width, channels] with `amount` rows and columns mirrored at each border, the border itself not
  *  repeated: amount < height, width. */
 export function padReflect(x: Tensor, amount: number): Tensor {
-  if (x.rank !== 4 || !(amount >= 0 && amount < x.shape[1] && amount < x.shape[2])) {
+  if (x.rank !== 4 || !(isCount(amount) && amount < x.shape[1] && amount < x.shape[2])) {
     throw new ShapeError(
       `padReflect: x must be [batch, height > ${amount}, width > ${amount}, channels], got ${shapeText(x.shape)}`,
     )
   }
-  return mirrorAxis(mirrorAxis(x, 1, amount), 2, amount)
+  if (amount === 0) return clone(x)
+  return scope(() => mirrorAxis(mirrorAxis(x, 1, amount), 2, amount))
 }
 
 function mirrorAxis(x: Tensor, axis: number, amount: number): Tensor {
-  if (amount === 0) return x
   const box = (start: number, size: number): Tensor =>
     slice(
       x,
@@ -142,6 +150,7 @@ export function crop(x: Tensor, top: number, left: number, height: number, width
 
 /** The elements in reverse order along one axis. */
 export function flip(x: Tensor, axis: number): Tensor {
+  expectLive('flip', 'x', x)
   const a = expectAxis('flip', axis, x.rank)
   const from = denseStrides(x.shape)
   const offset = Math.max(0, x.shape[a] - 1) * from[a]

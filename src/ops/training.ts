@@ -1,7 +1,8 @@
 /** In-place updates of training and sampling: no history. */
+import { ShapeError } from '../errors.ts'
 import type { Generator } from '../random/generator.ts'
 import { empty, type Tensor } from '../tensor/tensor.ts'
-import { expectAlike, expectDType, expectShape } from './check.ts'
+import { expectAlike, expectDType, expectSameDevice, expectShape, shapeText } from './check.ts'
 
 export interface SgldOptions {
   /** Multiplies the gradient as it is. The Langevin form has step α/2 and noise √α: stepSize = α/2, noiseStd = √α. */
@@ -37,6 +38,25 @@ export function sgldUpdate(x: Tensor, g: Tensor, generator: Generator, options: 
 
 const handles = (tensors: readonly Tensor[]): number[] => tensors.map((t) => t.handle)
 
+/** Throws ShapeError or DTypeError unless all lists match the first, tensor by tensor. */
+function expectLists(op: string, lists: Record<string, readonly Tensor[]>, gradientScale?: Tensor): void {
+  const [[firstName, first], ...others] = Object.entries(lists)
+  for (const x of first) expectDType(op, firstName, x, ['f32', 'f64'])
+  for (const [name, list] of others) {
+    if (list.length !== first.length) {
+      throw new ShapeError(`${op}: ${name} must have ${first.length} tensors like ${firstName}, got ${list.length}`)
+    }
+    list.forEach((x, i) => {
+      expectShape(op, `${name}[${i}]`, x, first[i].shape, `as ${firstName}[${i}]`)
+      expectAlike(op, { [`${firstName}[${i}]`]: first[i], [`${name}[${i}]`]: x })
+    })
+  }
+  if (gradientScale) {
+    expectDType(op, 'gradientScale', gradientScale, ['f64'])
+    expectShape(op, 'gradientScale', gradientScale, [1])
+  }
+}
+
 /** Adam's update of all parameters in one call; `step` counts from 1. See `optim/adam.ts`. */
 export function adamUpdate(
   parameters: readonly Tensor[],
@@ -46,6 +66,7 @@ export function adamUpdate(
   options: { lr: number; beta1: number; beta2: number; eps: number; weightDecay: number; step: number },
   gradientScale?: Tensor,
 ): void {
+  expectLists('adamUpdate', { parameters, gradients, firstMoments, secondMoments }, gradientScale)
   parameters[0]?.native.adam(
     handles(parameters),
     handles(gradients),
@@ -69,6 +90,7 @@ export function sgdUpdate(
   options: { lr: number; momentum: number; weightDecay: number },
   gradientScale?: Tensor,
 ): void {
+  expectLists('sgdUpdate', { parameters, gradients, velocities }, gradientScale)
   parameters[0]?.native.sgd(
     handles(parameters),
     handles(gradients),
@@ -82,11 +104,16 @@ export function sgdUpdate(
 
 /** average ← decay·average + (1 − decay)·value, for each pair. */
 export function movingAverage(averages: readonly Tensor[], values: readonly Tensor[], decay: number): void {
+  expectLists('movingAverage', { averages, values })
   averages[0]?.native.movingAverage(handles(averages), handles(values), decay)
 }
 
 /** Σ x² over all elements of all tensors: f64 [1]. */
 export function sumOfSquares(tensors: readonly Tensor[]): Tensor {
+  tensors.forEach((x, i) => {
+    expectDType('sumOfSquares', `tensors[${i}]`, x)
+    expectSameDevice('sumOfSquares', 'tensors[0]', tensors[0], `tensors[${i}]`, x)
+  })
   const y = empty([1], 'f64', tensors[0]?.device)
   y.native.sumSquares(handles(tensors), y.handle)
   return y
@@ -94,6 +121,8 @@ export function sumOfSquares(tensors: readonly Tensor[]): Tensor {
 
 /** The factor that brings gradients of this squared norm (f64 [1]) to at most `limit`: f64 [1]. */
 export function clipScale(sumOfSquares: Tensor, limit: number): Tensor {
+  expectDType('clipScale', 'sumOfSquares', sumOfSquares, ['f64'])
+  expectShape('clipScale', 'sumOfSquares', sumOfSquares, [1])
   const y = empty([1], 'f64', sumOfSquares.device)
   y.native.clipScale(sumOfSquares.handle, y.handle, limit)
   return y
@@ -115,6 +144,12 @@ export function imageBatch(images: Tensor, index: Tensor, generator: Generator, 
   expectDType('imageBatch', 'index', index, ['i32'])
   const [n, height, width, channels] = expectShape('imageBatch', 'images', images, ['n', 'height', 'width', 'channels'])
   const [count] = expectShape('imageBatch', 'index', index, ['count'])
+  const { padding } = options
+  if (!Number.isInteger(padding) || padding < 0 || (padding > 0 && (padding >= height || padding >= width))) {
+    throw new ShapeError(
+      `imageBatch: padding must be a whole number below height and width of images ${shapeText(images.shape)}, got ${padding}`,
+    )
+  }
   const y = empty([count, height, width, channels], 'f32', images.device)
   images.native.imageBatch(
     images.handle,
@@ -125,7 +160,7 @@ export function imageBatch(images: Tensor, index: Tensor, generator: Generator, 
     height,
     width,
     channels,
-    options.padding,
+    padding,
     options.flip ? 1 : 0,
     options.noiseStd,
     ...generator.next(),

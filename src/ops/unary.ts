@@ -1,9 +1,9 @@
 /** Element-wise functions of one tensor: same shape, f32, f64 or bf16 (computed in f32). All throw DTypeError. The
  *  derivative of each is in the backend, beside the function (native/cpu/kernels/elementwise.cc). */
-import { record } from '../autograd/graph.ts'
+import { record, wantsGrad } from '../autograd/graph.ts'
 import { unaryKinds } from '../native/contract.ts'
 import { empty, type Tensor } from '../tensor/tensor.ts'
-import { expectDType } from './check.ts'
+import { expectDType, expectShape } from './check.ts'
 
 function apply(op: (typeof unaryKinds)[number], x: Tensor, a = 0, b = 0): Tensor {
   expectDType(op, 'x', x)
@@ -56,13 +56,20 @@ export function affine(x: Tensor, scale: number, shift: number): Tensor {
 export function leakyRelu(x: Tensor, slope = 0.2): Tensor {
   expectDType('leakyRelu', 'x', x)
   const y = empty(x.shape, x.dtype, x.device)
-  const signs = signBits(x)
+  if (!wantsGrad(x)) {
+    x.native.leakyRelu(x.handle, y.handle, 0, x.size, slope)
+    return y
+  }
+  using signs = signBits(x)
   x.native.leakyRelu(x.handle, y.handle, signs.handle, x.size, slope)
   return record('leakyRelu', y, [x], [signs], (dy, [bits]) => [leakyReluBackward(dy, bits, slope)])
 }
 
 /** dy · (bit ? 1 : slope) */
 export function leakyReluBackward(dy: Tensor, signs: Tensor, slope: number): Tensor {
+  expectDType('leakyReluBackward', 'dy', dy)
+  expectDType('leakyReluBackward', 'signs', signs, ['u8'])
+  expectShape('leakyReluBackward', 'signs', signs, [Math.ceil(dy.size / 8)], 'one bit for each element of dy')
   const dx = empty(dy.shape, dy.dtype, dy.device)
   dy.native.leakyReluBackward(dy.handle, signs.handle, 0, dx.handle, dy.size, slope)
   return dx

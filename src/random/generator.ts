@@ -41,6 +41,8 @@ export class Generator {
   constructor(seed: number, purpose: Purpose = 'user', stream = 0) {
     if (!Number.isSafeInteger(seed) || seed < 0)
       throw new ConfigError(`seed must be a whole number in [0, 2^53), got ${seed}`)
+    if (!Number.isInteger(stream) || stream < 0 || stream >= 2 ** 31)
+      throw new ConfigError(`stream must be a whole number in [0, 2^31), got ${stream}`)
     this.seed = seed
     this.purpose = purposes[purpose]
     this.stream = stream * 2 // imageBatch takes its crops from the odd stream beside its noise

@@ -23,7 +23,7 @@ function report(): void {
   )
 }
 
-/** Whether each tensor remembers where it was created, for leak reports and `leakedTensors`. Slow: for debugging. */
+/** Whether each tensor remembers where it was created, for leak reports and `liveTensors`. Slow: for debugging. */
 export function setLeakDebug(on: boolean): void {
   debug = on
 }

@@ -1,8 +1,8 @@
 import type { Node } from '../autograd/graph.ts'
-import { DeviceError, ShapeError } from '../errors.ts'
+import { DeviceError, DTypeError, ShapeError } from '../errors.ts'
 import type { Device, DType, Handle, NativeOps } from '../native/contract.ts'
 import { type NativeDevice, nativeDevice } from '../native/device.ts'
-import { fromBf16, type HostArray, hostArray } from './dtype.ts'
+import { dtypes, fromBf16, type HostArray, hostArray, isFloat } from './dtype.ts'
 import { forgetTensor, trackTensor } from './leaks.ts'
 import { enterScope, leaveScope } from './scope.ts'
 
@@ -28,6 +28,15 @@ export class Storage {
 
   release(): void {
     if (--this.refs === 0) this.device.addon.free(this.handle)
+  }
+}
+
+/** The most axes of a tensor. */
+export const maxRank = 6
+
+function expectRank(shape: readonly number[]): void {
+  if (shape.length > maxRank) {
+    throw new ShapeError(`a tensor has at most ${maxRank} axes, got [${shape.join(', ')}]`)
   }
 }
 
@@ -104,6 +113,9 @@ export class Tensor {
   }
   set requiresGrad(value: boolean) {
     if (this.node) throw new DeviceError('requiresGrad can be set only on a tensor that no op has computed')
+    if (value && !isFloat(this.dtype)) {
+      throw new DTypeError(`requiresGrad: gradients need f32 or f64 or bf16, got ${this.dtype}`)
+    }
     this.leaf = value
   }
 
@@ -140,6 +152,7 @@ export class Tensor {
   /** @internal A tensor of another shape and the same size over the same memory, without history. */
   alias(shape: readonly number[]): Tensor {
     this.handle
+    expectRank(shape)
     return new Tensor(this.storage.retain(), shape)
   }
 
@@ -175,8 +188,10 @@ function widened(dtype: DType, host: HostArray): Exclude<HostArray, Uint16Array>
   return Float32Array.from(host, fromBf16)
 }
 
-/** A tensor with undefined contents. Throws OutOfMemoryError. */
+/** A tensor with undefined contents. Throws ShapeError, DTypeError, DeviceError, OutOfMemoryError. */
 export function empty(shape: readonly number[], dtype: DType = 'f32', device: Device = 'cpu'): Tensor {
+  if (!dtypes.includes(dtype)) throw new DTypeError(`dtype must be ${dtypes.join(' or ')}, got ${dtype}`)
+  expectRank(shape)
   for (const extent of shape) {
     if (!Number.isSafeInteger(extent) || extent < 0) {
       throw new ShapeError(`a shape's extents must be whole numbers >= 0, got [${shape.join(', ')}]`)

@@ -120,35 +120,24 @@ struct BackwardEpilogue {
   }
 };
 
-/// The input of the tile to come, brought to L2 a few lines per call of the kernel.
-struct NextInput {
-  const char *next, *end;
-  int64_t bytesPerCall;
-  LANGEVIN_INLINE void prefetch() {
-    const char* stop = next + least(bytesPerCall, end - next);
-    for (; next < stop; next += 64) __builtin_prefetch(next, 0, 2);
-  }
-};
-
-/// Where the input of tile t lies; nothing where it is not one range.
+/// The input of tile t, to be brought to L2 while the tile before is computed; nothing where it is not one range.
 template <class T, class S>
-static NextInput inputOfTile(const Plan<T>& plan, const SourceView<S>& x, int64_t t) {
+static Ahead inputOfTile(const Plan<T>& plan, const SourceView<S>& x, int64_t t) {
   const Geometry& g = plan.g;
-  if (t >= plan.tiles || x.channel != 1 || plan.chunks > 1) return {nullptr, nullptr, 0};
+  if (t >= plan.tiles || x.channel != 1 || plan.chunks > 1) return {reinterpret_cast<const char*>(x.data), 0};
   const int64_t image = t / plan.bands * plan.tileImages, row = t % plan.bands * plan.bandRows * g.step + plan.minRow;
   const int64_t images = least(plan.tileImages, g.batch - image);
   const int64_t begin = most(0, row), end = most(begin, least(g.sourceHeight, row + plan.imageRows));
-  const S* p = x.data + image * x.image;
   const int64_t bytes = ((images - 1) * x.image + (end - begin) * x.row) * static_cast<int64_t>(sizeof(S));
-  const char* first = reinterpret_cast<const char*>(p + begin * x.row);
-  return {first, first + bytes, ceilDivide(ceilDivide(bytes, most(1, plan.callsPerTile)), 64) * 64};
+  return {reinterpret_cast<const char*>(x.data + image * x.image + begin * x.row),
+          ceilDivide(bytes, most(1, plan.aheadSteps))};
 }
 
 /// One phase of one tile for one column of q vectors: every segment of the tile, R at a time.
 template <class T, class Epilogue>
 static void multiplyPhase(const Plan<T>& plan, const Phase& phase, int q, int64_t image, int64_t images,
                           int64_t firstRow, int64_t blocks, bool tail, bool first, bool last, const T* tile,
-                          const T* weight, int64_t channel, T*& sums, NextInput& nextInput, const Epilogue& epilogue) {
+                          const T* weight, int64_t channel, T*& sums, Ahead& ahead, const Epilogue& epilogue) {
   const Geometry& g = plan.g;
   constexpr int64_t L = Plan<T>::lanes;
   const MultiplyKernel<T>& kernel = plan.kernels[q];
@@ -193,10 +182,11 @@ static void multiplyPhase(const Plan<T>& plan, const Phase& phase, int q, int64_
         if (++segment.row == rows) segment.row = 0, ++segment.image;
       }
     }
-    nextInput.prefetch();
-    kernel.run(pointers, offsets, steps, depth, weight, sums, !first);
+    kernel.run(pointers, offsets, steps, depth, weight, sums, !first, ahead);
+    ahead.next += ahead.step * (steps * depth / kAheadInterval);
     if (tail) {
-      kernel.run(pointers, offsets + steps, phase.taps, plan.tailDepth, weight + steps * depth * width, sums, true);
+      kernel.run(pointers, offsets + steps, phase.taps, plan.tailDepth, weight + steps * depth * width, sums, true,
+                 {ahead.next, 0});
     }
     if (last) {
       for (int r = 0; r < live; ++r) epilogue(runs[r], sums + (r * kernel.segment + skipped[r]) * width);
@@ -237,8 +227,7 @@ static void convolve(Stream& stream, const Plan<T>& plan, const SourceView<S>& x
                    tile + i * plan.imageRows * plan.rowPitch);
         }
         // Past the task's last tile, a guess at which task this thread takes next.
-        NextInput nextInput =
-            inputOfTile(plan, x, t + 1 < end ? t + 1 : (group + stream.threads()) * plan.tilesPerTask);
+        Ahead ahead = inputOfTile(plan, x, t + 1 < end ? t + 1 : (group + stream.threads()) * plan.tilesPerTask);
         for (int64_t i = 0; i < g.phaseCount; ++i) {
           const Phase& phase = g.phases[i];
           const int64_t depth = g.pitch != kChannelBlock ? g.sourceChannels : kChannelBlock;
@@ -246,7 +235,7 @@ static void convolve(Stream& stream, const Plan<T>& plan, const SourceView<S>& x
             const int q = static_cast<int>(least(kMaxVectors, vectors - v));
             const T* weight = panel + plan.blockWeights * v * L + phase.firstTap * plan.chunkBlocks * depth * q * L;
             multiplyPhase(plan, phase, q, image, images, firstRow, blocks - tail, tail, chunk == 0,
-                          chunk == plan.chunks - 1, tile, weight, (firstVector + v) * L, sums, nextInput, epilogue);
+                          chunk == plan.chunks - 1, tile, weight, (firstVector + v) * L, sums, ahead, epilogue);
           }
         }
       }

@@ -21,18 +21,26 @@ constexpr int kChannelBlock = 16;
 /// The most pixels and vectors that any kernel computes.
 constexpr int kMaxPixels = 28, kMaxVectors = 2, kMaxSegments = 6;
 
+/// Memory that will be needed soon. The kernel asks for one address every two k: a burst of requests would fill the
+/// core's 24 miss buffers and stall it, a trickle costs nothing.
+struct Ahead {
+  const char* next;
+  int64_t step;  // bytes
+};
+constexpr int kAheadInterval = 2;
+
 template <class T>
 struct MultiplyKernel {
   int segment;   // S, pixels of a segment
   int segments;  // R
   void (*run)(const T* const* segments, const int64_t* offsets, int64_t steps, int64_t depth, const T* weight, T* sums,
-              bool accumulate);
+              bool accumulate, Ahead ahead);
 };
 
 /// depth is a multiple of 4 where pitch is kChannelBlock.
 template <class T, int S, int R, int Q, int pitch>
 static void multiply(const T* const* segments, const int64_t* offsets, int64_t steps, int64_t depth, const T* weight,
-                     T* sums, bool accumulate) {
+                     T* sums, bool accumulate, Ahead ahead) {
   using V = Vec<T>;
   constexpr int unroll = pitch == kChannelBlock ? 4 : 1;
   static_assert(S * R <= kMaxPixels && Q <= kMaxVectors && R <= kMaxSegments, "a tile beyond its buffer");
@@ -51,6 +59,10 @@ static void multiply(const T* const* segments, const int64_t* offsets, int64_t s
     for (int64_t c = 0; c < depth; c += unroll) {
 #pragma GCC unroll 4
       for (int u = 0; u < unroll; ++u) {
+        if (pitch == kChannelBlock && u % kAheadInterval == 0) {
+          __builtin_prefetch(ahead.next, 0, 2);
+          ahead.next += ahead.step;
+        }
         V w[Q];
 #pragma GCC unroll 4
         for (int q = 0; q < Q; ++q) w[q] = V::load(weight + (u * Q + q) * V::lanes);

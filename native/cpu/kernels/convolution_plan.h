@@ -77,8 +77,8 @@ struct Plan {
   int64_t bandRows, bands;  // a tile: a band of rows of one image …
   int64_t tileImages;       // … or, where bands == 1, so many images
   int64_t tiles, tilesPerTask, groups;
-  int64_t callsPerTile;  // of the kernel
-  int64_t sumsPerTask;   // kept between chunks
+  int64_t aheadSteps;   // prefetches that the kernel makes during a tile
+  int64_t sumsPerTask;  // kept between chunks
 
   int64_t* offsets;   // [phase][block of chunk][tap]
   int64_t* held;      // [thread · 8]: which weights the thread's scratch holds
@@ -187,7 +187,7 @@ static void blockPlan(Stream& stream, Plan<T>& plan, Arena arena) {
   plan.groups = ceilDivide(plan.tiles, plan.tilesPerTask);
 
   int64_t sums = 0;
-  plan.callsPerTile = 0;
+  plan.aheadSteps = 0;
   const int64_t pairs = plan.vectors / 2, single = plan.vectors % 2;
   for (int64_t i = 0; i < g.phaseCount; ++i) {
     for (int q = 1; q <= kMaxVectors; ++q) {
@@ -195,7 +195,7 @@ static void blockPlan(Stream& stream, Plan<T>& plan, Arena arena) {
       const int64_t segments = plan.tileImages * plan.bandRows * plan.segmentsPerRow(g.phases[i], q);
       const int64_t calls = (q == 2 ? pairs : single) * ceilDivide(segments, k.segments);
       sums += calls * k.segments * k.segment * q * L;
-      plan.callsPerTile += calls;
+      plan.aheadSteps += calls * g.phases[i].taps * plan.chunkBlocks * kChannelBlock / kAheadInterval;
     }
   }
   plan.sumsPerTask = plan.chunks == 1 ? kMaxPixels * kMaxVectors * L : sums * plan.tilesPerTask;
