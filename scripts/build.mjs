@@ -40,7 +40,8 @@ const addon = join(root, 'build/Release/cpu.node')
 if (force || !upToDate(addon, ['binding.gyp', 'native/core', 'native/cpu', 'native/addon'])) {
   // The headers that came with this Node where there are some: no download, so the build works offline.
   const prefix = dirname(dirname(realpathSync(process.execPath)))
-  const headers = existsSync(join(prefix, 'include/node/node_api.h')) && existsSync(join(prefix, 'include/node/common.gypi'))
+  const headers =
+    existsSync(join(prefix, 'include/node/node_api.h')) && existsSync(join(prefix, 'include/node/common.gypi'))
   run('the CPU addon', [bin('node-gyp'), 'rebuild', '-j', 'max', ...(headers ? [`--nodedir=${prefix}`] : [])])
 } else if (!quiet) process.stderr.write('the CPU addon is up to date\n')
 
