@@ -219,6 +219,10 @@ const fixed = [
   { batch: 3, height: 14, width: 14, cin: 64, cout: 64, kh: 3, kw: 3, stride: 2, padding: 1 },
   { batch: 2, height: 8, width: 8, cin: 320, cout: 320, kh: 3, kw: 3, stride: 1, padding: 1 },
   { batch: 2, height: 8, width: 8, cin: 160, cout: 336, kh: 3, kw: 3, stride: 2, padding: 1 },
+  // strides beyond the image, and a kernel that only ever sees padding
+  { batch: 2, height: 1, width: 1, cin: 5, cout: 6, kh: 1, kw: 1, stride: 3, padding: 2 },
+  { batch: 1, height: 2, width: 3, cin: 4, cout: 16, kh: 3, kw: 2, stride: 5, padding: 2 },
+  { batch: 1, height: 3, width: 2, cin: 16, cout: 3, kh: 2, kw: 2, stride: 1000, padding: 0 },
 ]
 let checked = 0
 for (const variant of native.variants().split(/[ ,]+/)) {

@@ -22,10 +22,12 @@ export class IndexLoader {
   private position = 0
   private order: Int32Array
 
-  /** `indices`: the images to draw from. Throws ConfigError where they do not fill one batch. */
-  constructor(indices: Int32Array, batch: number, seed: number, stream: number) {
+  /** `indices`: the images to draw from, which errors call `what`. Throws ConfigError where they do not fill one batch. */
+  constructor(indices: Int32Array, batch: number, seed: number, stream: number, what = 'training images') {
     if (indices.length < batch) {
-      throw new ConfigError(`the batch must be at most the ${indices.length} training images, got ${batch}`)
+      throw new ConfigError(`the batch must be at most the ${indices.length} ${what}, got ${batch}`, {
+        hint: 'choose a smaller batch, or hold out fewer images for validation',
+      })
     }
     this.indices = indices
     this.batch = batch

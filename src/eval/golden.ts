@@ -24,6 +24,8 @@ export interface GoldenResult {
   relative: number
   maxAbsolute: number
   tolerance: number
+  /** Which of the two errors the tolerance bounds. */
+  bound: 'relative' | 'absolute'
   pass: boolean
 }
 
@@ -262,8 +264,9 @@ class Golden {
     const maxAbsolute = error.reduce((most, e) => Math.max(most, Math.abs(e)), 0)
     const relative = squares === 0 ? 0 : Math.sqrt(squares) / (bound.scale ?? Math.sqrt(sumOfSquares(golden)))
     const tolerance = bound.maxAbsolute ?? bound.tolerance ?? this.bounds.net
-    const pass = (bound.maxAbsolute === undefined ? relative : maxAbsolute) <= tolerance
-    this.results.push({ key, relative, maxAbsolute, tolerance, pass })
+    const kind = bound.maxAbsolute === undefined ? 'relative' : 'absolute'
+    const pass = (kind === 'relative' ? relative : maxAbsolute) <= tolerance
+    this.results.push({ key, relative, maxAbsolute, tolerance, bound: kind, pass })
   }
 
   private get bounds(): (typeof tolerances)['f32'] {

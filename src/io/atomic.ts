@@ -54,12 +54,18 @@ export function temporaryBeside(path: string): string {
   return join(dirname(path), `.${basename(path)}.${PROCESS_TAG}-${randomBytes(4).toString('hex')}.tmp`)
 }
 
+const temporaryName = /^\..+\.(\d+)-(\d+)-[0-9a-f]{8}\.tmp$/
+
+export function isTemporaryName(name: string): boolean {
+  return temporaryName.test(name)
+}
+
 /** Removes what killed processes left half-written in `folder` (not in its subfolders). What live processes write stays.
  *  Returns the names removed. */
 export function removeStaleTemporaries(folder: string): string[] {
   const removed: string[] = []
   for (const name of readdirSync(folder)) {
-    const writer = /^\..+\.(\d+)-(\d+)-[0-9a-f]{8}\.tmp$/.exec(name)
+    const writer = temporaryName.exec(name)
     if (!writer || isTagAlive(Number(writer[1]), writer[2])) continue
     discard(join(folder, name))
     removed.push(name)

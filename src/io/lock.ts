@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, wr
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { ConfigError } from '../errors.ts'
-import { removeStaleTemporaries, temporaryBeside } from './atomic.ts'
+import { isTemporaryName, removeStaleTemporaries, temporaryBeside } from './atomic.ts'
 import { discard } from './discard.ts'
 import { errnoOf, fileError } from './file-error.ts'
 import { isTagAlive, PROCESS_TAG } from './process-alive.ts'
@@ -48,6 +48,18 @@ export function lockFolder(folder: string): FolderLock {
   held.add(release)
   removeStaleTemporaries(folder)
   return { release }
+}
+
+/** Throws ConfigError when a live process holds `folder`; changes nothing. */
+export function refuseFolderInUse(folder: string): void {
+  const lock = join(folder, '.lock')
+  const owner = readOwner(lock)
+  if (owner && isLive(owner)) throw inUse(folder, lock, owner)
+}
+
+/** Whether a folder holds nothing but what this module and killed writers leave behind. */
+export function isFolderUnused(folder: string): boolean {
+  return readdirSync(folder).every((name) => name === '.lock' || isTemporaryName(name))
 }
 
 /** The locks that this thread holds. */

@@ -1,7 +1,9 @@
 import { existsSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
+import type { Dataset } from '../data/dataset.ts'
 import { CheckpointError, DataError } from '../errors.ts'
+import { discard } from '../io/discard.ts'
 import { readSafetensors, type SafetensorsTensor, writeSafetensors } from '../io/safetensors.ts'
 import { loadStateDict, toPyTorch } from '../nn/stateDict.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -23,6 +25,8 @@ export interface DataDescription {
   classNames: string[]
   /** Training images, before the validation part is taken off. */
   count: number
+  /** CRC-32 of the images and labels, to tell whether a resumed run is given the same. */
+  crc32: string
 }
 
 export interface CheckpointMeta {
@@ -40,6 +44,8 @@ export interface Checkpoint {
   meta: CheckpointMeta
   /** In PyTorch's layouts; names as `JemTrainer.tensors()` gives them. */
   tensors: Map<string, SafetensorsTensor>
+  /** What was wrong with a newer checkpoint, where this is the previous one. */
+  warnings: string[]
 }
 
 const currentName = 'checkpoint.safetensors'
@@ -49,30 +55,51 @@ export function hasCheckpoint(folder: string): boolean {
   return existsSync(join(folder, currentName)) || existsSync(join(folder, previousName))
 }
 
-/** Writes the run's checkpoint; the one before stays as the previous. At no moment is there none. */
+/** What a checkpoint says of the data it was trained on. */
+export function describeData(source: string, data: Dataset): DataDescription {
+  const { name, height, width, channels, classes, classNames, count, images, labels } = data
+  const sum = crc32(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength), crc32(images)).toString(16)
+  return { source, name, height, width, channels, classes, classNames, count, crc32: sum }
+}
+
+export function hasPreviousCheckpoint(folder: string): boolean {
+  return existsSync(join(folder, previousName))
+}
+
+/** Writes the run's checkpoint; the one before stays as the previous, unless `dropCurrent`, where it is known to be bad
+ *  and the previous one stays instead. At no moment is there none. Throws DataError (a full disk): the checkpoints that
+ *  were there then still are. */
 export async function writeCheckpoint(
   folder: string,
   tensors: ReadonlyMap<string, Tensor>,
   meta: Omit<CheckpointMeta, 'version'>,
+  { dropCurrent = false }: { dropCurrent?: boolean } = {},
 ): Promise<void> {
   const host = new Map<string, SafetensorsTensor>()
   for (const [name, x] of tensors) host.set(name, name === 'buffer' ? await asIs(x) : await toPyTorch(name, x))
   const metadata = { langevin: JSON.stringify({ ...meta, version }), crc32: checksum(host) }
   const current = join(folder, currentName)
   const next = join(folder, 'checkpoint.next.safetensors')
-  writeSafetensors(next, host, metadata)
-  if (existsSync(current)) renameSync(current, join(folder, previousName))
+  try {
+    writeSafetensors(next, host, metadata)
+  } catch (error) {
+    discard(next)
+    throw error
+  }
+  if (existsSync(current) && !dropCurrent) renameSync(current, join(folder, previousName))
   renameSync(next, current)
 }
 
-/** Reads the newest checkpoint of a run that is whole. Throws CheckpointError where there is none. */
-export function readCheckpoint(folder: string): Checkpoint {
+/** Reads the newest checkpoint of a run that is whole, or the one before where there is one and `previous` asks for it.
+ *  Throws CheckpointError where there is none. */
+export function readCheckpoint(folder: string, { previous = false } = {}): Checkpoint {
   const problems: string[] = []
-  for (const name of [currentName, previousName]) {
+  const names = [currentName, previousName]
+  for (const name of previous ? names.reverse() : names) {
     const path = join(folder, name)
     if (!existsSync(path)) continue
     try {
-      return parse(path)
+      return { ...parse(path), warnings: problems.map((problem) => `${problem}; ${name} is used instead`) }
     } catch (error) {
       if (!(error instanceof DataError || error instanceof CheckpointError)) throw error
       problems.push(error.message)
@@ -86,15 +113,23 @@ export function readCheckpoint(folder: string): Checkpoint {
   )
 }
 
-function parse(path: string): Checkpoint {
+function parse(path: string): Omit<Checkpoint, 'warnings'> {
   const { tensors, metadata } = readSafetensors(path)
-  if (metadata.langevin === undefined) throw new CheckpointError(`${path} is not a checkpoint of a run`)
-  const meta = JSON.parse(metadata.langevin) as CheckpointMeta
+  const meta = parseMeta(metadata.langevin)
+  if (meta === undefined) throw new CheckpointError(`${path} is not a checkpoint of a run`)
   if (meta.version !== version) {
     throw new CheckpointError(`${path} has checkpoint version ${meta.version}; this program reads ${version}`)
   }
   if (checksum(tensors) !== metadata.crc32) throw new CheckpointError(`${path} is damaged: its checksum does not match`)
   return { meta, tensors }
+}
+
+function parseMeta(text: string | undefined): CheckpointMeta | undefined {
+  try {
+    return text === undefined ? undefined : (JSON.parse(text) as CheckpointMeta)
+  } catch {
+    return undefined
+  }
 }
 
 /** Copies a checkpoint's tensors into those of a trainer. Throws CheckpointError where they do not fit. */

@@ -15,6 +15,10 @@ export interface PredictOptions {
   batch?: number
   /** Images to judge, by index; default: all. */
   indices?: Int32Array
+  /** Record what `judge` computes, so that it can take gradients to the images; those of parameters stay off. */
+  gradients?: boolean
+  /** Stops between batches; the promise then rejects with the signal's reason. */
+  signal?: AbortSignal
   onProgress?: (done: number) => void
 }
 
@@ -27,7 +31,7 @@ export async function predict<K extends string>(
   model: JemModel,
   data: Dataset,
   judge: (images: Tensor) => Record<K, Tensor>,
-  { sigma, seed = 0, batch = 100, indices, onProgress }: PredictOptions,
+  { sigma, seed = 0, batch = 100, indices, gradients = false, signal, onProgress }: PredictOptions,
 ): Promise<Record<K, Float32Array>> {
   const device = model.parameters()[0].device
   const order = indices ?? Int32Array.from({ length: data.count }, (_, i) => i)
@@ -35,6 +39,7 @@ export async function predict<K extends string>(
   const pixels = data.height * data.width * data.channels
   const parts: Record<K, Float32Array>[] = []
   for (let start = 0; start < order.length; start += batch) {
+    signal?.throwIfAborted()
     const picked = order.slice(start, start + batch)
     const bytes = new Uint8Array(picked.length * pixels)
     for (const [i, image] of picked.entries())
@@ -46,7 +51,7 @@ export async function predict<K extends string>(
         { device },
       )
       const x = imageBatch(images, index, generator, { padding: 0, flip: false, noiseStd: sigma })
-      return inMode(model, 'eval', () => noGrad(() => judge(x)))
+      return inMode(model, 'eval', () => (gradients ? model.frozen(() => judge(x)) : noGrad(() => judge(x))))
     })
     const part = {} as Record<K, Float32Array>
     for (const name of Object.keys(results) as K[]) {

@@ -17,6 +17,9 @@ export interface ReplayBufferOptions {
   classes: number
   /** Probability that a chain starts afresh from U(-1, 1). */
   reinitProbability: number
+  /** Whether each class has a segment of its own, as draws by label need; default true. The released code leaves it out
+   *  for the unconditional model. */
+  segmented?: boolean
   seed: number
   device?: Device
 }
@@ -35,8 +38,8 @@ export class ReplayBuffer {
 
   /** Throws ConfigError where the classes do not divide the size. */
   constructor(options: ReplayBufferOptions) {
-    const { size, height, width, channels, classes, seed, device } = options
-    if (!(size >= 0) || size % classes !== 0) {
+    const { size, height, width, channels, classes, segmented = true, seed, device } = options
+    if (!(size >= 0) || (segmented && size % classes !== 0)) {
       throw new ConfigError(`bufferSize must be a multiple of the ${classes} classes, got ${size}`, {
         hint: `for example --buffer-size ${Math.max(1, Math.round(size / classes)) * classes}`,
       })

@@ -1,19 +1,34 @@
-import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readdirSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import type { Dataset } from '../data/dataset.ts'
-import { CheckpointError, ConfigError, DivergenceError } from '../errors.ts'
+import { CheckpointError, ConfigError, DataError, DivergenceError } from '../errors.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
+import { discard } from '../io/discard.ts'
+import { fileError } from '../io/file-error.ts'
 import { writeImageGrid } from '../io/grid.ts'
-import { lockFolder } from '../io/lock.ts'
+import { type FolderLock, isFolderUnused, lockFolder, refuseFolderInUse } from '../io/lock.ts'
 import { type EventFile, openEventFile } from '../io/tensorboard.ts'
 import type { Device } from '../native/contract.ts'
 import { Generator } from '../random/generator.ts'
 import { keep } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import {
+  type Checkpoint,
   type CheckpointMeta,
   type DataDescription,
+  describeData,
   hasCheckpoint,
+  hasPreviousCheckpoint,
   loadTensors,
   readCheckpoint,
   writeCheckpoint,
@@ -62,37 +77,56 @@ function divergenceOf({ loss, gradientNorm, fSample, fData }: StepMetrics): stri
   return undefined
 }
 
+/** The files of a run folder beside its checkpoints. */
+const files = { config: 'config.json', metrics: 'metrics.jsonl', events: 'events.out.tfevents.langevin' }
+
 /**
  * Trains in a run folder: config.json, metrics.jsonl, TensorBoard events, checkpoint.safetensors (and the previous one),
- * samples/. A run that is killed at any moment and resumed ends with the same bits as one that was not.
- * Throws ConfigError (folder exists or is in use, settings), CheckpointError, DivergenceError, OutOfMemoryError.
+ * samples/. A run that is killed at any moment and resumed ends with the same bits as one that was not. A run that fails
+ * before its first checkpoint leaves nothing behind.
+ * Throws ConfigError (folder exists or is in use, settings), CheckpointError, DataError (a full disk),
+ * DivergenceError, OutOfMemoryError.
  */
 export async function trainRun(options: RunOptions): Promise<RunResult> {
   const { folder, resume = false } = options
-  if (!resume && existsSync(folder) && readdirSync(folder).length > 0) {
-    throw new ConfigError(`${folder} exists and is not empty`, {
-      hint: 'name another folder with --out, or add --resume',
-    })
+  if (existsSync(folder)) {
+    refuseFolderInUse(folder)
+    if (!resume && !isFolderUnused(folder)) {
+      throw new ConfigError(`${folder} exists and is not empty`, {
+        hint: 'name another folder with --out, or add --resume',
+      })
+    }
   }
-  // A run that was killed before its first checkpoint starts again.
-  const checkpoint = resume && hasCheckpoint(folder) ? readCheckpoint(folder) : undefined
   const trainer = new JemTrainer(options.config, options.data, options.device)
   try {
-    const lock = lockFolder(folder)
-    try {
-      const run = new Run(options, trainer, checkpoint?.meta)
-      try {
-        if (checkpoint) run.restore(checkpoint.tensors, checkpoint.meta)
-        else await run.begin()
-        return await run.train()
-      } finally {
-        run.close()
-      }
-    } finally {
-      lock.release()
-    }
+    return await inFolder(folder, (created) => new Run(options, trainer).run(created))
   } finally {
     trainer.dispose()
+  }
+}
+
+/** Makes the folder, where it is missing, and runs `fn` while this process holds it. `fn` gets a function that removes
+ *  the folder again if it was made here. */
+async function inFolder<R>(folder: string, fn: (removeCreated: () => void) => Promise<R>): Promise<R> {
+  let created: string | undefined
+  try {
+    created = mkdirSync(folder, { recursive: true })
+  } catch (error) {
+    throw fileError('make', folder, error)
+  }
+  let lock: FolderLock
+  try {
+    lock = lockFolder(folder)
+  } catch (error) {
+    if (created) discard(created)
+    throw error
+  }
+  try {
+    return await fn(() => {
+      if (created) discard(created)
+    })
+  } finally {
+    lock.release()
   }
 }
 
@@ -100,43 +134,78 @@ class Run {
   private readonly options: RunOptions
   private readonly trainer: JemTrainer
   private readonly description: DataDescription
-  private readonly metrics: MetricsFile
-  private readonly events: EventFile
-  private rollbacks: number
+  private metrics!: MetricsFile
+  private events!: EventFile
+  private rollbacks = 0
+  /** Whether an iteration has gone well since the newest checkpoint: that one's weights are then known to be sound. */
+  private isCheckpointSound = false
 
-  constructor(options: RunOptions, trainer: JemTrainer, meta: CheckpointMeta | undefined) {
+  constructor(options: RunOptions, trainer: JemTrainer) {
     this.options = options
     this.trainer = trainer
-    const { name, height, width, channels, classes, classNames, count } = options.data
-    this.description = { source: options.source, name, height, width, channels, classes, classNames, count }
-    this.rollbacks = meta?.rollbacks ?? 0
-    if (meta && (meta.data.count !== count || meta.data.height !== height || meta.data.channels !== channels)) {
-      throw new CheckpointError('the data set is not the one that this run was trained on', {
-        hint: `the run used ${meta.data.source} with ${meta.data.count} images`,
-      })
+    this.description = describeData(options.source, options.data)
+  }
+
+  async run(removeCreated: () => void): Promise<RunResult> {
+    const { folder, resume } = this.options
+    try {
+      // A run that was killed before its first checkpoint starts again.
+      if (resume && hasCheckpoint(folder)) this.resume(readCheckpoint(folder))
+      else await this.begin(removeCreated)
+      return await this.train()
+    } finally {
+      this.metrics?.close()
+      this.events?.close()
     }
-    this.metrics = new MetricsFile(join(options.folder, 'metrics.jsonl'), meta?.metricsBytes ?? 0)
-    this.events = openEventFile(
-      join(options.folder, 'events.out.tfevents.langevin'),
-      meta ? { truncateTo: meta.eventsBytes } : {},
-    )
+  }
+
+  private path(name: string): string {
+    return join(this.options.folder, name)
   }
 
   /** The first files of a new run; a checkpoint of step 0 is what a very early divergence rolls back to. */
-  async begin(): Promise<void> {
-    this.writeConfig()
-    await this.checkpoint()
+  private async begin(removeCreated: () => void): Promise<void> {
+    try {
+      this.writeConfig()
+      rmSync(this.path(files.events), { force: true }) // begun by a run that was killed before its first checkpoint
+      this.metrics = new MetricsFile(this.path(files.metrics), 0)
+      this.events = openEventFile(this.path(files.events))
+      await this.checkpoint()
+    } catch (error) {
+      for (const name of Object.values(files)) discard(this.path(name))
+      removeCreated()
+      throw error
+    }
   }
 
-  restore(tensors: Parameters<typeof loadTensors>[1], meta: CheckpointMeta): void {
+  private resume({ tensors, meta, warnings }: Checkpoint): void {
+    const { crc32, name, count, height, width, channels, classes } = this.description
+    if (crc32 !== meta.data.crc32 || classes !== meta.data.classes) {
+      const size = (d: DataDescription) => `${d.count} images of ${d.height}×${d.width}×${d.channels}`
+      throw new CheckpointError(
+        `the run was trained on ${meta.data.source} (${size(meta.data)}), ${name} ` +
+          `(${count} images of ${height}×${width}×${channels}) is other data`,
+        { hint: 'resume without --data, or with the same data' },
+      )
+    }
+    for (const warning of warnings) this.options.onMessage?.(`notice: ${warning}`)
+    this.restore(tensors, meta)
+    this.metrics = new MetricsFile(this.path(files.metrics), meta.metricsBytes)
+    this.events = openEventFile(this.path(files.events), { truncateTo: meta.eventsBytes })
+    this.writeConfig()
+  }
+
+  private restore(tensors: Checkpoint['tensors'], meta: CheckpointMeta): void {
     loadTensors(this.trainer.tensors(), tensors)
     this.trainer.restore(meta.trainer)
-    this.writeConfig()
+    this.rollbacks = meta.rollbacks
+    this.isCheckpointSound = false
   }
 
   private writeConfig(): void {
-    const { config, folder } = this.options
-    writeFileAtomic(join(folder, 'config.json'), `${JSON.stringify({ config, data: this.description }, null, 2)}\n`)
+    const { config } = this.options
+    const text = `${JSON.stringify({ config, data: this.description }, null, 2)}\n`
+    writeFileAtomic(this.path(files.config), text)
   }
 
   async train(): Promise<RunResult> {
@@ -194,6 +263,7 @@ class Run {
       const scalars = Object.entries(values).filter((entry): entry is [string, number] => entry[1] !== null)
       this.events.write(step, Object.fromEntries(scalars))
     }
+    this.isCheckpointSound = true
     this.options.onStep?.({ ...metrics, ...extra }, this.trainer.totalSteps)
     return true
   }
@@ -219,39 +289,48 @@ class Run {
     return { validationAccuracy: right / trainer.split.validation.length }
   }
 
-  private async checkpoint(): Promise<void> {
+  private async checkpoint(options: { dropCurrent?: boolean } = {}): Promise<void> {
     this.metrics.sync()
     this.events.flush()
-    await writeCheckpoint(this.options.folder, this.trainer.tensors(), {
+    const meta = {
       config: this.options.config,
       data: this.description,
       trainer: this.trainer.state(),
       rollbacks: this.rollbacks,
       metricsBytes: this.metrics.bytes,
       eventsBytes: this.events.position,
-    })
+    }
+    await writeCheckpoint(this.options.folder, this.trainer.tensors(), meta, options)
+    this.isCheckpointSound = false
   }
 
-  /** Back to the last good checkpoint, with other random numbers and a lower learning rate. */
+  /** Back to the last good checkpoint, with other random numbers and a lower learning rate. The newest checkpoint is not
+   *  good where the very next iteration diverged: it then holds what went wrong, and the one before is taken. */
   private async rollBack(): Promise<void> {
     const { config, folder } = this.options
     if (this.rollbacks >= config.maxRollbacks) {
-      throw new DivergenceError(`training diverged again after ${this.rollbacks} roll-backs`, {
-        hint: 'try a lower --lr, more --sgld-steps, a larger --sigma, or --energy-l2 0.1',
-      })
+      throw new DivergenceError(
+        this.rollbacks === 0
+          ? 'training diverged, and no roll-back is allowed'
+          : `training diverged again after ${this.rollbacks} roll-backs`,
+        { hint: 'try a lower --lr, more --sgld-steps, a larger --sigma, or --energy-l2 0.1' },
+      )
     }
-    const { tensors, meta } = readCheckpoint(folder)
-    this.rollbacks++
+    const rollbacks = this.rollbacks + 1
+    const dropCurrent = !this.isCheckpointSound && hasPreviousCheckpoint(folder)
+    const { tensors, meta } = readCheckpoint(folder, { previous: dropCurrent })
     this.restore(tensors, meta)
-    const seed = config.seed + 1_000_003 * this.rollbacks
+    this.rollbacks = rollbacks
+    const seed = config.seed + 1_000_003 * rollbacks
     this.trainer.reseed(seed)
-    this.trainer.scaleLearningRate(config.rollbackLrFactor)
+    // One factor for each roll-back that this checkpoint has not seen.
+    this.trainer.scaleLearningRate(config.rollbackLrFactor ** (rollbacks - meta.rollbacks))
     this.metrics.truncate(meta.metricsBytes)
     this.options.onMessage?.(
-      `rolled back to step ${meta.trainer.step} (${this.rollbacks} of ${config.maxRollbacks}): ` +
+      `rolled back to step ${meta.trainer.step} (${rollbacks} of ${config.maxRollbacks}): ` +
         `seed ${seed}, learning rate × ${config.rollbackLrFactor}`,
     )
-    await this.checkpoint()
+    await this.checkpoint({ dropCurrent })
   }
 
   /** A picture of the buffer after one more chain each, which leaves the buffer and the streams of training alone. */
@@ -262,16 +341,11 @@ class Run {
     const generator = new Generator(config.seed, 'picture')
     const drawn = trainer.buffer.peek(count, generator)
     keep(drawn)
-    sgld(trainer.judged, drawn, generator, samplerOptions(config))
+    sgld(trainer.judged, drawn, generator, { ...samplerOptions(config), keepStatistics: true })
     const folder = join(this.options.folder, 'samples')
     mkdirSync(folder, { recursive: true })
     await saveGrid(join(folder, `step-${String(trainer.step).padStart(6, '0')}.png`), drawn, data)
     drawn.dispose()
-  }
-
-  close(): void {
-    this.metrics.close()
-    this.events.close()
   }
 }
 
@@ -294,18 +368,40 @@ export async function saveGrid(
 
 /** metrics.jsonl: appended, cut back to a checkpoint's length on resume. */
 class MetricsFile {
+  private readonly path: string
   private readonly fd: number
   bytes: number
 
+  /** Throws DataError. */
   constructor(path: string, bytes: number) {
-    this.fd = openSync(path, existsSync(path) ? 'r+' : 'w')
+    this.path = path
     this.bytes = bytes
+    try {
+      this.fd = openSync(path, existsSync(path) ? 'r+' : 'w')
+    } catch (error) {
+      throw fileError('open', path, error)
+    }
+    const length = fstatSync(this.fd).size
+    if (length < bytes) {
+      closeSync(this.fd)
+      throw new DataError(`${path}: expected at least ${bytes} bytes, got ${length}`, {
+        hint: 'lines are missing from the file: put it back, or start a new run',
+      })
+    }
     ftruncateSync(this.fd, bytes)
   }
 
+  /** Throws DataError; what was written of the line is then outside the file's `bytes`. */
   write(line: object): void {
     const text = Buffer.from(`${JSON.stringify(line)}\n`)
-    this.bytes += writeSync(this.fd, text, 0, text.length, this.bytes)
+    try {
+      for (let at = 0; at < text.length; ) {
+        at += writeSync(this.fd, text, at, text.length - at, this.bytes + at)
+      }
+    } catch (error) {
+      throw fileError('write', this.path, error)
+    }
+    this.bytes += text.length
   }
 
   truncate(bytes: number): void {
@@ -313,8 +409,13 @@ class MetricsFile {
     this.bytes = bytes
   }
 
+  /** Throws DataError. */
   sync(): void {
-    fsyncSync(this.fd)
+    try {
+      fsyncSync(this.fd)
+    } catch (error) {
+      throw fileError('write', this.path, error)
+    }
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 import { grad } from '../autograd/backward.ts'
-import { enableGrad } from '../autograd/graph.ts'
+import { enableGrad, noGrad } from '../autograd/graph.ts'
+import { assign, clone } from '../ops/cast.ts'
 import { sum } from '../ops/reduce.ts'
 import { pick } from '../ops/rows.ts'
 import { type SgldOptions, sgldUpdate } from '../ops/training.ts'
@@ -14,6 +15,8 @@ export interface SamplerOptions extends SgldOptions {
   labels?: Tensor
   /** Mode of the norms while sampling; the released code samples in eval mode, JEM++ in training mode. */
   mode?: 'eval' | 'train'
+  /** Leave the running statistics of the norms as they are, which mode 'train' updates: for pictures. */
+  keepStatistics?: boolean
 }
 
 /**
@@ -21,13 +24,25 @@ export interface SamplerOptions extends SgldOptions {
  * eq. 3; released `sample_q`). Computes no gradient of a parameter and keeps no activation, only one bit of each.
  */
 export function sgld(model: JemModel, x: Tensor, generator: Generator, options: SamplerOptions): void {
-  inMode(model, options.mode ?? 'eval', () =>
-    model.frozen(() => {
-      for (let step = 0; step < options.steps; step++) {
-        scope(() => sgldUpdate(x, inputGradient(model, x, options.labels), generator, options))
-      }
-    }),
-  )
+  const run = () =>
+    inMode(model, options.mode ?? 'eval', () =>
+      model.frozen(() => {
+        for (let step = 0; step < options.steps; step++) {
+          scope(() => sgldUpdate(x, inputGradient(model, x, options.labels), generator, options))
+        }
+      }),
+    )
+  if (options.keepStatistics) withSameBuffers(model, run)
+  else run()
+}
+
+function withSameBuffers(model: JemModel, fn: () => void): void {
+  scope(() => {
+    const buffers = model.namedBuffers().map(([, buffer]) => buffer)
+    const before = noGrad(() => buffers.map((buffer) => clone(buffer)))
+    fn()
+    for (const [i, buffer] of buffers.entries()) assign(buffer, before[i])
+  })
 }
 
 /** ∂f(x)/∂x for each image (∂f(x)[label]/∂x where labels are given): the shape of x. Call it with the parameters

@@ -3,6 +3,7 @@ import type { Dataset } from '../data/dataset.ts'
 import { IndexLoader, type LoaderState, splitIndices, type TrainValidSplit } from '../data/loader.ts'
 import { ConfigError } from '../errors.ts'
 import type { Device } from '../native/contract.ts'
+import { smallestImage } from '../nn/wideResNet.ts'
 import { assign, cast } from '../ops/cast.ts'
 import { concat, reshape } from '../ops/shape.ts'
 import { clipScale, imageBatch, movingAverage } from '../ops/training.ts'
@@ -80,42 +81,52 @@ export class JemTrainer {
 
   /** Throws ConfigError where data and configuration do not fit, OutOfMemoryError. */
   constructor(config: JemConfig, data: Dataset, device: Device) {
+    checkFit(config, data)
     this.config = config
     this.data = data
     this.device = device
     this.seed = config.seed
-    if (config.cropPadding >= Math.min(data.height, data.width)) {
-      throw new ConfigError(
-        `cropPadding must be below the image size ${data.height}×${data.width}, got ${config.cropPadding}`,
-      )
-    }
     this.split = splitIndices(data.labels, data.classes, config.validationSize, config.labelsPerClass)
     const { height, width, channels, classes } = data
-    this.buffer = new ReplayBuffer({
-      size: config.bufferSize,
-      height,
-      width,
-      channels,
-      classes,
-      reinitProbability: config.reinitProbability,
-      seed: config.seed,
-      device,
-    })
-    this.reseed(config.seed)
-    this.stepsPerEpoch = this.loaders.px.batchesPerEpoch
-    this.totalSteps = config.steps > 0 ? config.steps : config.epochs * this.stepsPerEpoch
-
-    this.model = makeModel(config, data, device, this.generators.init)
-    const parameters = this.model.namedParameters()
-    this.optimizer =
-      config.optimizer === 'adam'
-        ? new Adam(parameters, { beta1: config.momentum, weightDecay: config.weightDecay })
-        : new Sgd(parameters, { momentum: config.momentum, weightDecay: config.weightDecay })
-    if (config.ema > 0) {
-      this.average = makeModel(config, data, device, new Generator(config.seed, 'init'))
-      this.copyToAverage()
+    const made: { dispose(): void }[] = []
+    const make = <T extends { dispose(): void }>(part: T): T => {
+      made.push(part)
+      return part
     }
-    this.images = keep(tensor(data.images, { shape: [data.count, height, width, channels], device }))
+    try {
+      this.buffer = make(
+        new ReplayBuffer({
+          size: config.bufferSize,
+          height,
+          width,
+          channels,
+          classes,
+          reinitProbability: config.reinitProbability,
+          segmented: !config.unconditional || config.classConditional || config.pxyWeight > 0,
+          seed: config.seed,
+          device,
+        }),
+      )
+      this.reseed(config.seed)
+      this.stepsPerEpoch = this.loaders.px.batchesPerEpoch
+      this.totalSteps = config.steps > 0 ? config.steps : config.epochs * this.stepsPerEpoch
+
+      this.model = make(makeModel(config, data, device, this.generators.init))
+      const parameters = this.model.namedParameters()
+      this.optimizer = make(
+        config.optimizer === 'adam'
+          ? new Adam(parameters, { beta1: config.momentum, weightDecay: config.weightDecay })
+          : new Sgd(parameters, { momentum: config.momentum, weightDecay: config.weightDecay }),
+      )
+      if (config.ema > 0) {
+        this.average = make(makeModel(config, data, device, new Generator(config.seed, 'init')))
+        this.copyToAverage()
+      }
+      this.images = make(keep(tensor(data.images, { shape: [data.count, height, width, channels], device })))
+    } catch (error) {
+      for (const part of made) part.dispose()
+      throw error
+    }
   }
 
   /** Iterations done. */
@@ -229,7 +240,7 @@ export class JemTrainer {
     const { batch, labelledBatch } = this.config
     this.loaders = {
       px: new IndexLoader(this.split.train, batch, seed, 0),
-      pyx: new IndexLoader(this.split.labelled, labelledBatch || batch, seed, 1),
+      pyx: new IndexLoader(this.split.labelled, labelledBatch || batch, seed, 1, 'labelled images'),
     }
   }
 
@@ -264,6 +275,8 @@ export class JemTrainer {
   /** Continues from a saved state; the tensors must have been loaded. */
   restore(state: TrainerState): void {
     this.reseed(state.seed)
+    this.model.restored()
+    this.average?.restored()
     this.done = state.step
     this.lrScale = state.lrScale
     this.optimizer.restore(state.optimizerStep)
@@ -276,6 +289,24 @@ export class JemTrainer {
   dispose(): void {
     for (const part of [this.model, this.average, this.buffer, this.optimizer]) part?.dispose()
     this.images.dispose()
+  }
+}
+
+/** What would fail only at the first iteration. Throws ConfigError. */
+function checkFit(config: JemConfig, { name, height, width }: Dataset): void {
+  if (height < smallestImage || width < smallestImage) {
+    throw new ConfigError(
+      `${config.model} takes images of at least ${smallestImage}×${smallestImage} pixels, ${name} has ${height}×${width}`,
+      { hint: 'enlarge or pad the images first' },
+    )
+  }
+  if (config.cropPadding >= Math.min(height, width)) {
+    throw new ConfigError(`cropPadding must be below the image size ${height}×${width}, got ${config.cropPadding}`)
+  }
+  if (config.samplingMode === 'train' && config.dropout > 0) {
+    throw new ConfigError(`dropout must be 0 where samplingMode is train, got ${config.dropout}`, {
+      hint: 'sample in eval mode, as the released code does',
+    })
   }
 }
 

@@ -25,7 +25,7 @@ export class NativeDevice {
       if (codeOf(error) !== 'OUT_OF_MEMORY') throw error
       const { liveBytes } = this.addon.memory()
       throw new OutOfMemoryError(
-        `${this.kind}: ${(error as Error).message} for ${count} elements of ${dtype}; ${megabytes(liveBytes)} are in use`,
+        `${this.kind}: out of memory: ${(error as Error).message} for ${count} elements of ${dtype}; ${megabytes(liveBytes)} are in use`,
         {
           hint: 'use a smaller batch or model, or dispose tensors that are no longer needed (scope, dispose)',
           cause: error,

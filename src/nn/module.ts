@@ -82,6 +82,11 @@ export abstract class Module {
     }
   }
 
+  /** To be called after the state dict was changed from outside: what a module has derived from it is forgotten. */
+  restored(): void {
+    for (const module of this.parts.values()) module.restored()
+  }
+
   /** Drops the gradients that backward() accumulated. */
   zeroGrad(): void {
     for (const parameter of this.parameters()) {

@@ -118,6 +118,10 @@ class ActNorm extends Norm {
     return channelAffine(x, this.scale, mul(this.scale, this.loc))
   }
 
+  override restored(): void {
+    this.isInitialised = false // asked again of the buffer
+  }
+
   private initialise(x: Tensor): void {
     this.isInitialised = true
     if (this.initialised.itemSync() === 1) return // loaded from a state dict

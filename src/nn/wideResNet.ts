@@ -21,6 +21,9 @@ export interface WideResNetOptions extends LayerOptions {
   dropout?: number
 }
 
+/** Height and width below which the last feature map would be a single pixel or less (the strides make 4 of 1). */
+export const smallestImage = 8
+
 /** `wrn-28-10` → depth 28, width 10. Throws ConfigError. */
 export function parseModelName(name: string): { depth: number; width: number } {
   const match = /^wrn-(\d+)-(\d+)$/.exec(name)
@@ -74,7 +77,11 @@ export class WideResNet extends Module {
   /** One generator step per block with dropout in training mode. */
   forward(x: Tensor, dropoutGenerator?: Generator): Tensor {
     const [, height, width] = expectShape('WideResNet', 'x', x, ['batch', 'height', 'width', this.channels])
-    if (height < 8 || width < 8) throw new ShapeError(`WideResNet: images must be at least 8×8, got ${height}×${width}`)
+    if (height < smallestImage || width < smallestImage) {
+      throw new ShapeError(
+        `WideResNet: images must be at least ${smallestImage}×${smallestImage}, got ${height}×${width}`,
+      )
+    }
     // Without norms the kernel that makes a feature map also makes its LeakyReLU.
     const fused = this.bn1 === undefined
     let features: Features

@@ -44,7 +44,8 @@ static Geometry forwardGeometry(const ConvShape& s, bool merge, Arena& arena) {
   g.batch = s.batch;
   g.sourceHeight = s.height, g.sourceWidth = s.width;
   g.outHeight = s.outHeight(), g.outWidth = s.outWidth(), g.outChannels = s.cout;
-  g.step = s.stride, g.outStep = 1;
+  // One output pixel has no neighbours at the stride's distance.
+  g.step = g.outHeight == 1 && g.outWidth == 1 ? 1 : s.stride, g.outStep = 1;
   g.phaseCount = 1;
   g.tapCount = merge ? s.kh : s.kh * s.kw;
   g.sourceChannels = merge ? s.kw * s.cin : s.cin;
@@ -66,16 +67,16 @@ static Geometry backwardGeometry(const ConvShape& s, Arena& arena) {
   g.sourceHeight = s.outHeight(), g.sourceWidth = s.outWidth(), g.sourceChannels = s.cout;
   g.outHeight = s.height, g.outWidth = s.width, g.outChannels = s.cin;
   g.step = 1, g.outStep = s.stride;
-  g.phaseCount = s.stride * s.stride;
+  const int64_t phaseRows = least(s.stride, s.height), phaseColumns = least(s.stride, s.width);
+  g.phaseCount = phaseRows * phaseColumns;
   g.tapCount = 0;
   g.pitch = kChannelBlock;
   g.phases = arena.take<Phase>(g.phaseCount);
   g.taps = arena.take<Tap>(s.kh * s.kw);
-  for (int64_t a = 0; a < s.stride; ++a) {
-    for (int64_t b = 0; b < s.stride; ++b) {
-      Phase& phase = g.phases[a * s.stride + b];
-      phase = {a,          b, most(0, ceilDivide(s.height - a, s.stride)), most(0, ceilDivide(s.width - b, s.stride)),
-               g.tapCount, 0};
+  for (int64_t a = 0; a < phaseRows; ++a) {
+    for (int64_t b = 0; b < phaseColumns; ++b) {
+      Phase& phase = g.phases[a * phaseColumns + b];
+      phase = {a, b, ceilDivide(s.height - a, s.stride), ceilDivide(s.width - b, s.stride), g.tapCount, 0};
       for (int64_t ky = modulo(a + s.padding, s.stride); ky < s.kh; ky += s.stride) {
         for (int64_t kx = modulo(b + s.padding, s.stride); kx < s.kw; kx += s.stride) {
           g.taps[g.tapCount++] = {(a + s.padding - ky) / s.stride, (b + s.padding - kx) / s.stride, ky * s.kw + kx};
@@ -146,8 +147,8 @@ static void convolutionBackwardInput(Stream& stream, In dy, In weight, OptIn sig
   const WeightView<S> weights{weight.as<S>(s.weightCount()), s.cin * s.cout, 1, s.cout};
   if (inputs == 0) return;
   const bool narrowImage = s.stride == 1 && s.cin <= kNarrowChannels;
-  Arena arena =
-      planArena(stream, s, s.stride * s.stride, 1, narrowImage ? s.weightCount() * static_cast<int64_t>(sizeof(T)) : 0);
+  Arena arena = planArena(stream, s, least(s.stride, s.height) * least(s.stride, s.width), 1,
+                          narrowImage ? s.weightCount() * static_cast<int64_t>(sizeof(T)) : 0);
   Plan<T> plan;
   plan.g = backwardGeometry(s, arena);
   if (narrowImage) return convolveNarrow<T>(stream, plan.g, source, weights, arena, epilogue);

@@ -139,6 +139,7 @@ static void blockPlan(Stream& stream, Plan<T>& plan, Arena arena) {
     plan.minRow = least(plan.minRow, g.taps[t].row), maxRow = most(maxRow, g.taps[t].row);
     plan.minColumn = least(plan.minColumn, g.taps[t].column), maxColumn = most(maxColumn, g.taps[t].column);
   }
+  if (g.tapCount == 0) plan.minRow = maxRow = plan.minColumn = maxColumn = 0;  // all padding: the gradient is zero
   if (merged) maxColumn += g.sourceChannels / g.pitch - 1;
   plan.usedRows = arena.take<uint8_t>(g.step);
   plan.usedColumns = arena.take<uint8_t>(g.step);
@@ -153,21 +154,25 @@ static void blockPlan(Stream& stream, Plan<T>& plan, Arena arena) {
   plan.columnsPerResidue = columns + (maxColumn - plan.minColumn) / g.step;
   plan.rowPitch = plan.columnsPerResidue * g.step * g.pitch;
 
-  // Tiles.
+  // Tiles: what fits L2, but at least 16 tasks where they keep 48 pixels each.
+  constexpr int64_t kTasks = 16, kTaskPixels = 48;
   const int64_t chunkRowBytes = plan.rowPitch * plan.chunkBlocks * size;
   plan.imageRows = (plan.gridRows - 1) * g.step + plan.rowSpan;
   plan.tileImages = 1;
-  plan.bands = 1;
+  int64_t rows = plan.gridRows;
   if (plan.imageRows * chunkRowBytes > kTileBytes) {
-    const int64_t rows = most(1, (kTileBytes / chunkRowBytes - plan.rowSpan) / g.step + 1);
-    plan.bands = ceilDivide(plan.gridRows, least(rows, plan.gridRows));
-  } else {
+    rows = least(rows, most(1, (kTileBytes / chunkRowBytes - plan.rowSpan) / g.step + 1));
+  }
+  plan.bands = most(ceilDivide(plan.gridRows, rows), least(ceilDivide(kTasks, plan.superBlocks * most(1, g.batch)),
+                                                           plan.gridRows * plan.gridColumns / kTaskPixels));
+  plan.bands = least(plan.bands, plan.gridRows);
+  if (plan.bands == 1) {
     // As many images as fit, but no more than leave the kernel's last call full.
     const int q = plan.vectors >= 2 ? 2 : 1;
     const int64_t segments = plan.gridRows * ceilDivide(plan.gridColumns, plan.kernels[q].segment);
     const int64_t R = plan.kernels[q].segments;
-    const int64_t limit = least(least(8, g.batch), kTileBytes / (plan.imageRows * chunkRowBytes));
-    for (int64_t images = 2; images <= limit; ++images) {
+    const int64_t limit = least(g.batch * plan.superBlocks / kTasks, kTileBytes / (plan.imageRows * chunkRowBytes));
+    for (int64_t images = 2; images <= least(8, limit); ++images) {
       const int64_t now = ceilDivide(plan.tileImages * segments, R) * images;
       const int64_t then = ceilDivide(images * segments, R) * plan.tileImages;
       if (then < now) plan.tileImages = images;

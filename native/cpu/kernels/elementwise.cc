@@ -23,6 +23,17 @@ void accumulate(Stream& stream, In x, InOut y, int64_t n) {
   });
 }
 
+template <class T>
+LANGEVIN_INLINE void leakyReluRow(const T* x, T* y, int64_t n, ComputeOf<T> slope) {
+  LANGEVIN_INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) {
+    const ComputeOf<T> v = widen(x[i]);
+    y[i] = narrow<T>(v > 0 ? v : slope * v);
+  }
+}
+
+constexpr int64_t kStep = 1024;
+
 void leakyRelu(Stream& stream, In x, Out y, OptOut signs, int64_t n, double slope) {
   withFloat(x.dtype, [&](auto type) {
     using T = decltype(type);
@@ -31,12 +42,12 @@ void leakyRelu(Stream& stream, In x, Out y, OptOut signs, int64_t n, double slop
     T* const target = y.as<T>(n);
     uint8_t* const bits = signs.as<uint8_t>(ceilDiv(n, 8));
     const C factor = static_cast<C>(slope);
-    forBlocks(stream, n, [&](int64_t begin, int64_t end) {
-      if (bits) packSigns(source + begin, end - begin, bits + begin / 8);  // before y, which may be x, is written
-      LANGEVIN_INDEPENDENT
-      for (int64_t i = begin; i < end; ++i) {
-        const C v = widen(source[i]);
-        target[i] = narrow<T>(v > 0 ? v : factor * v);
+    forBlocks(stream, n, [=](int64_t begin, int64_t end) {
+      // Signs first, as y may be x; in steps, so that x is read from memory once.
+      for (int64_t i = begin; i < end; i += kStep) {
+        const int64_t count = smaller(kStep, end - i);
+        if (bits) packSigns(source + i, count, bits + i / 8);
+        leakyReluRow(source + i, target + i, count, factor);
       }
     });
   });
@@ -49,9 +60,10 @@ void leakyReluBackward(Stream& stream, In dy, In signs, OptIn add, Out dx, int64
     const uint8_t* const bits = signs.as<uint8_t>(ceilDiv(n, 8));
     const T* const other = add.as<T>(n);
     T* const target = dx.as<T>(n);
-    forBlocks(stream, n, [&](int64_t begin, int64_t end) {
+    const ComputeOf<T> factor = static_cast<ComputeOf<T>>(slope);
+    forBlocks(stream, n, [=](int64_t begin, int64_t end) {
       applySigns(gradient + begin, bits + begin / 8, other ? other + begin : nullptr, target + begin, end - begin,
-                 static_cast<ComputeOf<T>>(slope));
+                 factor);
     });
   });
 }

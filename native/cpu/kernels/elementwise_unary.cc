@@ -1,8 +1,8 @@
 // y = f(x) and dx = dy·f'(x) for every kind of Unary.
 //
 // 8 and 12 bytes per f32 element: neg, abs, square, relu, clamp, affine and the like run at memory speed; the others
-// are bound by libm. Derivatives at corners are PyTorch's: relu'(0) = 0, leakyRelu'(0) = slope, abs'(0) = 0, sign' = 0,
-// and clamp passes the gradient on [low, high].
+// are bound by their polynomials (scalar_math.h), log, power and all of f64 by libm. Derivatives at corners are
+// PyTorch's: relu'(0) = 0, leakyRelu'(0) = slope, abs'(0) = 0, sign' = 0, and clamp passes the gradient on [low, high].
 #include "../scalar_math.h"
 #include "elementwise.h"
 
@@ -12,16 +12,18 @@ namespace {
 
 template <class T, class F>
 void map(Stream& stream, const T* x, T* y, int64_t n, const F& f) {
-  forBlocks(stream, n, [&](int64_t begin, int64_t end) {
+  forBlocks(stream, n, [=](int64_t begin, int64_t end) {
+    const F apply = f;  // its parameters in registers
     LANGEVIN_INDEPENDENT
-    for (int64_t i = begin; i < end; ++i) y[i] = narrow<T>(f(widen(x[i])));
+    for (int64_t i = begin; i < end; ++i) y[i] = narrow<T>(apply(widen(x[i])));
   });
 }
 template <class T, class F>
 void map(Stream& stream, const T* x, const T* dy, T* dx, int64_t n, const F& f) {
-  forBlocks(stream, n, [&](int64_t begin, int64_t end) {
+  forBlocks(stream, n, [=](int64_t begin, int64_t end) {
+    const F apply = f;  // its parameters in registers
     LANGEVIN_INDEPENDENT
-    for (int64_t i = begin; i < end; ++i) dx[i] = narrow<T>(f(widen(x[i]), widen(dy[i])));
+    for (int64_t i = begin; i < end; ++i) dx[i] = narrow<T>(apply(widen(x[i]), widen(dy[i])));
   });
 }
 
@@ -57,7 +59,7 @@ void forward(Stream& stream, int64_t kind, const T* x, T* y, int64_t n, double p
     case Unary::leakyRelu:
       return with([a](C v) { return v > 0 ? v : a * v; });
     case Unary::elu:
-      return with([a](C v) { return v > 0 ? v : a * expm1Of(v); });
+      return with([a](C v) { return (v > 0 ? v : a * expm1Of(v)); });
     case Unary::sigmoid:
       return with([](C v) { return sigmoidOf(v); });
     case Unary::tanh:
@@ -132,6 +134,7 @@ void backward(Stream& stream, int64_t kind, const T* x, const T* dy, T* dx, int6
       return with([a](C, C g) { return a * g; });
     case Unary::power:
       if (a == 0) return with([](C, C) { return C(0); });
+      if (a == 2) return with([](C v, C g) { return g * 2 * v; });
       return with([a](C v, C g) { return g * (a * powOf(v, a - 1)); });
   }
   fault("there is no unary kind %lld", static_cast<long long>(kind));

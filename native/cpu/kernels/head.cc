@@ -13,6 +13,9 @@ namespace {
 /// Elements per block: an exp costs about as much as four loads.
 constexpr int64_t kRowBlock = 4096;
 
+/// Exponentials computed at once, in a loop of their own that vectorises.
+constexpr int64_t kExponentials = 64;
+
 template <class T>
 LANGEVIN_INLINE ComputeOf<T> maximumOfRow(const T* x, int64_t n) {
   ComputeOf<T> m = MaxOf::start<ComputeOf<T>>();
@@ -24,7 +27,12 @@ LANGEVIN_INLINE ComputeOf<T> maximumOfRow(const T* x, int64_t n) {
 template <class T, class C>
 LANGEVIN_INLINE double sumExp(const T* x, int64_t n, C m) {
   double sum[4] = {};
-  for (int64_t c = 0; c < n; ++c) sum[c % 4] += static_cast<double>(expOf(widen(x[c]) - m));
+  for (int64_t c0 = 0; c0 < n; c0 += kExponentials) {
+    const int64_t count = smaller(kExponentials, n - c0);
+    C e[kExponentials];
+    for (int64_t c = 0; c < count; ++c) e[c] = expOf(widen(x[c0 + c]) - m);
+    for (int64_t c = 0; c < count; ++c) sum[c % 4] += static_cast<double>(e[c]);
+  }
   return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 

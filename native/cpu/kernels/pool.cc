@@ -21,7 +21,7 @@ void checkShape(const PoolShape& s) {
 
 template <class T>
 void poolPixel(const T* x, T* y, int64_t channels, int64_t window, int64_t width) {
-  const double area = static_cast<double>(window * window);
+  const double scale = 1 / static_cast<double>(window * window);
   for (int64_t c0 = 0; c0 < channels; c0 += kChannels) {
     const int64_t n = smaller(kChannels, channels - c0);
     double sum[kChannels];
@@ -32,7 +32,7 @@ void poolPixel(const T* x, T* y, int64_t channels, int64_t window, int64_t width
         for (int64_t c = 0; c < n; ++c) sum[c] += static_cast<double>(widen(pixel[c]));
       }
     }
-    for (int64_t c = 0; c < n; ++c) y[c0 + c] = narrow<T>(static_cast<ComputeOf<T>>(sum[c] / area));
+    for (int64_t c = 0; c < n; ++c) y[c0 + c] = narrow<T>(static_cast<ComputeOf<T>>(sum[c] * scale));
   }
 }
 
@@ -66,7 +66,15 @@ LANGEVIN_INLINE Range windowsOver(int64_t i, int64_t window, int64_t stride, int
 }
 
 template <class T>
-void spreadPixel(const T* dy, T* dx, int64_t channels, Range rows, Range columns, int64_t outWidth, double area) {
+void spreadPixel(const T* dy, T* dx, int64_t channels, Range rows, Range columns, int64_t outWidth, double scale) {
+  using C = ComputeOf<T>;
+  if (rows.last - rows.first == 1 && columns.last - columns.first == 1) {  // windows that do not overlap
+    const T* const pixel = dy + (rows.first * outWidth + columns.first) * channels;
+    const C factor = static_cast<C>(scale);
+    LANGEVIN_INDEPENDENT
+    for (int64_t c = 0; c < channels; ++c) dx[c] = narrow<T>(widen(pixel[c]) * factor);
+    return;
+  }
   for (int64_t c0 = 0; c0 < channels; c0 += kChannels) {
     const int64_t n = smaller(kChannels, channels - c0);
     double sum[kChannels];
@@ -77,7 +85,7 @@ void spreadPixel(const T* dy, T* dx, int64_t channels, Range rows, Range columns
         for (int64_t c = 0; c < n; ++c) sum[c] += static_cast<double>(widen(pixel[c]));
       }
     }
-    for (int64_t c = 0; c < n; ++c) dx[c0 + c] = narrow<T>(static_cast<ComputeOf<T>>(sum[c] / area));
+    for (int64_t c = 0; c < n; ++c) dx[c0 + c] = narrow<T>(static_cast<ComputeOf<T>>(sum[c] * scale));
   }
 }
 
@@ -96,7 +104,7 @@ void avgPool2dBackward(Stream& stream, In dy, Out dx, PoolShape s) {
         const Range columns = windowsOver(p % s.width, s.window, s.stride, outWidth);
         const T* const image = gradient + p / (s.width * s.height) * outHeight * outWidth * s.channels;
         spreadPixel(image, target + p * s.channels, s.channels, rows, columns, outWidth,
-                    static_cast<double>(s.window * s.window));
+                    1 / static_cast<double>(s.window * s.window));
       }
     });
   });

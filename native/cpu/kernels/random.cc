@@ -9,25 +9,21 @@ namespace langevin::LANGEVIN_ISA {
 
 namespace {
 
-/// draw(element, count) for batches of at most 64 elements.
-template <class Draw>
-LANGEVIN_INLINE void forBatches(Stream& stream, int64_t n, const Draw& draw) {
-  forBlocks(stream, n, [&](int64_t begin, int64_t end) {
-    for (int64_t e = begin; e < end; e += kBatch) draw(e, smaller(kBatch, end - e));
-  });
-}
-
 void randomUniform(Stream& stream, Out y, int64_t n, double low, double high, Philox philox) {
   withFloat(y.dtype, [&](auto type) {
     using T = decltype(type);
     using C = ComputeOf<T>;
     T* const target = y.as<T>(n);
     const C start = static_cast<C>(low), range = static_cast<C>(high - low);
-    forBatches(stream, n, [&](int64_t e, int64_t count) {
-      uint32_t words[kBatch];
-      randomWords(philox, e, words);
-      for (int64_t i = 0; i < count; ++i)
-        target[e + i] = narrow<T>(start + range * static_cast<C>(uniformOf(words[i])));
+    forBlocks(stream, n, [=](int64_t begin, int64_t end) {
+      for (int64_t e = begin; e < end; e += kBatch) {
+        const int64_t count = smaller(kBatch, end - e);
+        uint32_t words[kBatch];
+        randomWords(philox, e, words);
+        for (int64_t i = 0; i < count; ++i) {
+          target[e + i] = narrow<T>(start + range * static_cast<C>(uniformOf(words[i])));
+        }
+      }
     });
   });
 }
@@ -38,10 +34,13 @@ void randomNormal(Stream& stream, Out y, int64_t n, double mean, double std, Phi
     using C = ComputeOf<T>;
     T* const target = y.as<T>(n);
     const C center = static_cast<C>(mean), scale = static_cast<C>(std);
-    forBatches(stream, n, [&](int64_t e, int64_t count) {
-      float normals[kBatch];
-      randomNormals(philox, e, normals);
-      for (int64_t i = 0; i < count; ++i) target[e + i] = narrow<T>(center + scale * static_cast<C>(normals[i]));
+    forBlocks(stream, n, [=](int64_t begin, int64_t end) {
+      for (int64_t e = begin; e < end; e += kBatch) {
+        const int64_t count = smaller(kBatch, end - e);
+        float normals[kBatch];
+        randomNormals(philox, e, normals);
+        for (int64_t i = 0; i < count; ++i) target[e + i] = narrow<T>(center + scale * static_cast<C>(normals[i]));
+      }
     });
   });
 }
@@ -52,11 +51,14 @@ void randomInt(Stream& stream, Out y, int64_t n, int64_t low, int64_t high, Phil
     fault("no i32 in [%lld, %lld)", static_cast<long long>(low), static_cast<long long>(high));
   }
   const uint64_t range = static_cast<uint64_t>(high - low);
-  forBatches(stream, n, [&](int64_t e, int64_t count) {
-    uint32_t words[kBatch];
-    randomWords(philox, e, words);
-    for (int64_t i = 0; i < count; ++i) {
-      target[e + i] = static_cast<int32_t>(low + static_cast<int64_t>(words[i] * range >> 32));
+  forBlocks(stream, n, [=](int64_t begin, int64_t end) {
+    for (int64_t e = begin; e < end; e += kBatch) {
+      const int64_t count = smaller(kBatch, end - e);
+      uint32_t words[kBatch];
+      randomWords(philox, e, words);
+      for (int64_t i = 0; i < count; ++i) {
+        target[e + i] = static_cast<int32_t>(low + static_cast<int64_t>(words[i] * range >> 32));
+      }
     }
   });
 }
@@ -70,13 +72,17 @@ void dropout(Stream& stream, In x, Out y, int64_t n, double p, Philox philox) {
     T* const target = y.as<T>(n);
     const C scale = static_cast<C>(1 / (1 - p));
     const int32_t threshold = static_cast<int32_t>(__builtin_ceil(p * 0x1p24));  // u ≥ p, exactly
-    forBatches(stream, n, [&](int64_t e, int64_t count) {
-      uint32_t words[kBatch];
-      randomWords(philox, e, words);
-      LANGEVIN_INDEPENDENT
-      for (int64_t i = 0; i < count; ++i) {
-        const C factor = static_cast<int32_t>(words[i] >> 8) >= threshold ? scale : C(0);
-        target[e + i] = narrow<T>(widen(source[e + i]) * factor);
+    forBlocks(stream, n, [=](int64_t begin, int64_t end) {
+      const C kept = scale;  // in a register
+      for (int64_t e = begin; e < end; e += kBatch) {
+        const int64_t count = smaller(kBatch, end - e);
+        uint32_t words[kBatch];
+        randomWords(philox, e, words);
+        LANGEVIN_INDEPENDENT
+        for (int64_t i = 0; i < count; ++i) {
+          const C factor = static_cast<int32_t>(words[i] >> 8) >= threshold ? kept : C(0);
+          target[e + i] = narrow<T>(widen(source[e + i]) * factor);
+        }
       }
     });
   });

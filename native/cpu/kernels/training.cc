@@ -29,14 +29,15 @@ void sgldUpdate(Stream& stream, InOut x, In g, int64_t n, double stepSize, doubl
     const T* const gradient = g.as<T>(n);
     const Langevin<C> update{static_cast<C>(stepSize), static_cast<C>(noiseStd), static_cast<C>(clip),
                              static_cast<C>(low), static_cast<C>(high)};
-    forBlocks(stream, n, [&](int64_t begin, int64_t end) {
+    forBlocks(stream, n, [=](int64_t begin, int64_t end) {
+      const Langevin<C> step = update;  // in registers
       float noise[kBatch] = {};
       for (int64_t e = begin; e < end; e += kBatch) {
         if (noiseStd != 0) randomNormals(philox, e, noise);
         const int64_t count = smaller(kBatch, end - e);
         LANGEVIN_INDEPENDENT
         for (int64_t i = 0; i < count; ++i) {
-          state[e + i] = narrow<T>(update.of(widen(state[e + i]), widen(gradient[e + i]), static_cast<C>(noise[i])));
+          state[e + i] = narrow<T>(step.of(widen(state[e + i]), widen(gradient[e + i]), static_cast<C>(noise[i])));
         }
       }
     });

@@ -62,7 +62,7 @@ void imageBatch(Stream& stream, In images, In index, Out y, int64_t n, int64_t c
   });
   if (noiseStd == 0) return;
   const float scale = static_cast<float>(noiseStd);
-  forBlocks(stream, total, [&](int64_t begin, int64_t end) {
+  forBlocks(stream, total, [=](int64_t begin, int64_t end) {
     for (int64_t e = begin; e < end; e += kBatch) {
       float noise[kBatch];
       randomNormals(philox, e, noise);

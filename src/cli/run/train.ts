@@ -1,8 +1,8 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-import { loadDataset } from '../../data/catalog.ts'
+import { existsSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { DATASET_NAMES, loadDataset } from '../../data/catalog.ts'
 import { CheckpointError, ConfigError } from '../../errors.ts'
-import { hasCheckpoint, readCheckpoint } from '../../jem/checkpoint.ts'
+import { type CheckpointMeta, hasCheckpoint, readCheckpoint } from '../../jem/checkpoint.ts'
 import type { JemConfig } from '../../jem/config.ts'
 import { trainRun } from '../../jem/run.ts'
 import type { TrainOptions } from '../commands/train.ts'
@@ -27,7 +27,7 @@ const changeable: readonly (keyof JemConfig)[] = [
 
 export async function runTrain(options: TrainOptions, context: CliContext): Promise<void> {
   const { out, resume } = options
-  const { config, source } = resume ? resumed(options) : { config: options.config, source: options.data! }
+  const { config, source } = resume ? resumed(options) : { config: options.config, source: absolute(options.data!) }
   const data = loadDataset(source, { split: 'train' })
   const device = openDevice(config)
   const batch = config.batch * (Number(config.pxWeight > 0) + Number(config.pxyWeight > 0))
@@ -70,32 +70,41 @@ export async function runTrain(options: TrainOptions, context: CliContext): Prom
   }
 }
 
-/** The configuration of the run in the folder, with what may be changed. */
-function resumed({ out, data, given, config }: TrainOptions): { config: JemConfig; source: string } {
-  if (!existsSync(join(out, 'config.json'))) {
-    throw new CheckpointError(`there is no run in ${out} to resume`, { hint: 'start it without --resume' })
-  }
-  if (!hasCheckpoint(out)) {
-    if (data === undefined) {
-      throw new CheckpointError(`the run in ${out} was stopped before its first checkpoint`, {
-        hint: 'give --data and the settings again, with --resume',
-      })
-    }
-    return { config, source: data }
-  }
-  const { meta } = readCheckpoint(out)
+/** The configuration of the run in the folder, with what may be changed. Throws CheckpointError, ConfigError. */
+function resumed({ out, data, given }: TrainOptions): { config: JemConfig; source: string } {
+  const saved = hasCheckpoint(out) ? readCheckpoint(out).meta : readRunConfig(out)
   for (const [key, value] of Object.entries(given)) {
-    const saved = meta.config[key as keyof JemConfig]
-    if (!changeable.includes(key as keyof JemConfig) && JSON.stringify(saved) !== JSON.stringify(value)) {
+    const before = saved.config[key as keyof JemConfig]
+    if (!changeable.includes(key as keyof JemConfig) && JSON.stringify(before) !== JSON.stringify(value)) {
       throw new ConfigError(
-        `${flagOf(key)} is ${JSON.stringify(saved)} in this run, and cannot become ${JSON.stringify(value)}`,
-        {
-          hint: 'resume without it, or start a new run',
-        },
+        `${flagOf(key)} is ${JSON.stringify(before)} in this run, and cannot become ${JSON.stringify(value)}`,
+        { hint: 'resume without it, or start a new run' },
       )
     }
   }
-  const merged = { ...meta.config, ...given }
-  if (given.epochs !== undefined) merged.steps = 0
-  return { config: merged, source: data ?? meta.data.source }
+  const config = { ...saved.config, ...given }
+  if (given.epochs !== undefined) config.steps = 0
+  return { config, source: data === undefined ? saved.data.source : absolute(data) }
+}
+
+/** What a run that was stopped before its first checkpoint was to become. */
+function readRunConfig(out: string): Pick<CheckpointMeta, 'config' | 'data'> {
+  const path = join(out, 'config.json')
+  if (!existsSync(path)) {
+    throw new CheckpointError(`there is no run in ${out} to resume`, { hint: 'start it without --resume' })
+  }
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'))
+  } catch (cause) {
+    throw new CheckpointError(`${path} cannot be read, and there is no checkpoint: ${(cause as Error).message}`, {
+      hint: 'delete the folder and start again without --resume',
+      cause,
+    })
+  }
+}
+
+/** A path as it holds from any folder: a run may be resumed from elsewhere. Names stay. */
+function absolute(source: string): string {
+  const [, prefix = '', path] = /^([a-z0-9-]+:)?(.*)$/s.exec(source)!
+  return existsSync(path) && !(DATASET_NAMES.includes(path) && prefix === '') ? `${prefix}${resolve(path)}` : source
 }
