@@ -30,7 +30,7 @@ function wrongFiles(files) {
   const needed = [
     ...['package.json', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'dist/cli/main.js', 'binding.gyp', addon],
     ...['native/core/op_table.h', 'native/addon/addon.cc', 'scripts/build.mjs'],
-    ...['data/LICENSES.md', 'README.md', 'CHANGELOG.md'].filter((name) => existsSync(join(root, name))),
+    ...['data/README.md', 'README.md', 'CHANGELOG.md'].filter((name) => existsSync(join(root, name))),
   ]
   const missing = needed.filter((name) => !names.includes(name))
   const unwanted = names.filter((name) => /^(test|bench|build|runs|src|docs)\b|native\/test|\.tsbuildinfo$/.test(name))
