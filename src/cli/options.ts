@@ -57,6 +57,20 @@ export const settings: { readonly [Key in keyof JemConfig]: Setting } = {
     released: ['uncond'],
   },
   pxWeight: { group: loss, kind: 'number', min: 0, help: 'weight of the p(x) term', released: ['p_x_weight'] },
+  pxStart: {
+    group: loss,
+    kind: 'whole',
+    min: 0,
+    unit: 'iterations',
+    help: 'before the p(x) term joins, while the classifier alone learns',
+  },
+  pxRamp: {
+    group: loss,
+    kind: 'whole',
+    min: 0,
+    unit: 'iterations',
+    help: 'over which the weight of the p(x) term then rises from 0; 0: at once',
+  },
   pyxWeight: {
     group: loss,
     kind: 'number',

@@ -35,6 +35,9 @@ export interface CheckpointMeta {
   data: DataDescription
   trainer: TrainerState
   rollbacks: number
+  /** Whether it was due, not made because the run was stopped. Roll-backs go to those that were due, so that a run that
+   *  was stopped goes on as one that was not. */
+  due: boolean
   /** Lengths of the run's logs at this point, to which a resumed run cuts them back. */
   metricsBytes: number
   eventsBytes: number

@@ -139,6 +139,8 @@ class Run {
   private rollbacks = 0
   /** Whether an iteration has gone well since the newest checkpoint: that one's weights are then known to be sound. */
   private isCheckpointSound = false
+  /** Whether the newest checkpoint was due. */
+  private isCheckpointDue = true
 
   constructor(options: RunOptions, trainer: JemTrainer) {
     this.options = options
@@ -200,6 +202,7 @@ class Run {
     this.trainer.restore(meta.trainer)
     this.rollbacks = meta.rollbacks
     this.isCheckpointSound = false
+    this.isCheckpointDue = meta.due
   }
 
   private writeConfig(): void {
@@ -242,7 +245,8 @@ class Run {
           continue
         }
         if (config.sampleEvery > 0 && every(config.sampleEvery)) await this.picture()
-        if (last || interrupted || every(config.checkpointEvery)) await this.checkpoint()
+        const due = every(config.checkpointEvery)
+        if (last || interrupted || due) await this.checkpoint({ due })
         if (interrupted && !last) return { steps: trainer.step, finished: false, rollbacks: this.rollbacks }
       }
     }
@@ -289,7 +293,8 @@ class Run {
     return { validationAccuracy: right / trainer.split.validation.length }
   }
 
-  private async checkpoint(options: { dropCurrent?: boolean } = {}): Promise<void> {
+  /** A checkpoint that was not due never becomes the previous one. */
+  private async checkpoint({ due = true, dropCurrent = !this.isCheckpointDue } = {}): Promise<void> {
     this.metrics.sync()
     this.events.flush()
     const meta = {
@@ -297,14 +302,16 @@ class Run {
       data: this.description,
       trainer: this.trainer.state(),
       rollbacks: this.rollbacks,
+      due,
       metricsBytes: this.metrics.bytes,
       eventsBytes: this.events.position,
     }
-    await writeCheckpoint(this.options.folder, this.trainer.tensors(), meta, options)
+    await writeCheckpoint(this.options.folder, this.trainer.tensors(), meta, { dropCurrent })
     this.isCheckpointSound = false
+    this.isCheckpointDue = due
   }
 
-  /** Back to the last good checkpoint, with other random numbers and a lower learning rate. The newest checkpoint is not
+  /** Back to the last good checkpoint that was due, with other random numbers and a lower learning rate. The newest is not
    *  good where the very next iteration diverged: it then holds what went wrong, and the one before is taken. */
   private async rollBack(): Promise<void> {
     const { config, folder } = this.options
@@ -317,7 +324,7 @@ class Run {
       )
     }
     const rollbacks = this.rollbacks + 1
-    const dropCurrent = !this.isCheckpointSound && hasPreviousCheckpoint(folder)
+    const dropCurrent = !(this.isCheckpointSound && this.isCheckpointDue) && hasPreviousCheckpoint(folder)
     const { tensors, meta } = readCheckpoint(folder, { previous: dropCurrent })
     this.restore(tensors, meta)
     this.rollbacks = rollbacks

@@ -149,7 +149,7 @@ export class JemTrainer {
       const { loss, fData, fSample, crossEntropy, accuracy } = objective(
         this.model,
         this.batches(),
-        config,
+        { ...config, ...this.rampedWeights() },
         this.generators.dropout,
       )
       backward(loss)
@@ -177,12 +177,19 @@ export class JemTrainer {
     return { step, epoch, loss: loss!, fData, fSample, crossEntropy, accuracy, gradientNorm: Math.sqrt(numbers[5]), lr }
   }
 
+  /** The weights of p(x) and its regulariser while they join. */
+  private rampedWeights(): Pick<JemConfig, 'pxWeight' | 'energyL2'> {
+    const { pxWeight, energyL2, pxStart, pxRamp } = this.config
+    const share = Math.min(1, (this.done - pxStart + 1) / Math.max(1, pxRamp))
+    return { pxWeight: pxWeight * share, energyL2: energyL2 * share }
+  }
+
   private batches(): Batches {
     const { config, device } = this
     const batches: Batches = {}
     const pxIndex = this.loaders.px.next()
     const pyxIndex = this.loaders.pyx.next()
-    if (config.pxWeight > 0) {
+    if (config.pxWeight > 0 && this.done >= config.pxStart) {
       const data = this.imagesAt(pxIndex)
       const labels = config.classConditional
         ? this.generators.labels.integers(config.batch, this.data.classes)
@@ -302,6 +309,9 @@ function checkFit(config: JemConfig, { name, height, width }: Dataset): void {
   }
   if (config.cropPadding >= Math.min(height, width)) {
     throw new ConfigError(`cropPadding must be below the image size ${height}×${width}, got ${config.cropPadding}`)
+  }
+  if (config.pxStart > 0 && config.pyxWeight === 0 && config.pxyWeight === 0) {
+    throw new ConfigError('pxStart needs a term that trains before p(x) joins: give pyxWeight a weight above 0')
   }
   if (config.samplingMode === 'train' && config.dropout > 0) {
     throw new ConfigError(`dropout must be 0 where samplingMode is train, got ${config.dropout}`, {
