@@ -5,7 +5,13 @@ import { cpus } from 'node:os'
 import { runDemo } from '../dist/cli/run/demo.js'
 
 const seeds = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [1, 2, 3]
-const context = { stdout: process.stdout, stderr: process.stderr, signal: new AbortController().signal, verbose: false, exitCode: 0 }
+const context = {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  signal: new AbortController().signal,
+  verbose: false,
+  exitCode: 0,
+}
 const runs = []
 for (const seed of seeds) {
   const out = `runs/demo-seed-${seed}`
@@ -23,7 +29,13 @@ for (const seed of seeds) {
   })
 }
 const date = new Date().toISOString().slice(0, 10)
-const result = { what: 'langevin demo, MNIST against Fashion-MNIST', date, cpu: cpus()[0].model, node: process.version, runs }
+const result = {
+  what: 'langevin demo, MNIST against Fashion-MNIST',
+  date,
+  cpu: cpus()[0].model,
+  node: process.version,
+  runs,
+}
 mkdirSync('bench/results', { recursive: true })
 const name = seeds.join('-')
 writeFileSync(`bench/results/${date}-demo-seeds-${name}.json`, `${JSON.stringify(result, null, 2)}\n`)

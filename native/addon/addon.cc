@@ -78,7 +78,8 @@ class Addon {
                                     &settleFunction_);
     napi_unref_threadsafe_function(env, settleFunction_);
     // Hooks run last in, first out: the executor is stopped before the thread-safe function is torn down.
-    napi_add_env_cleanup_hook(env, [](void* addon) { delete static_cast<Addon*>(addon); }, this);
+    napi_add_env_cleanup_hook(
+        env, [](void* addon) { delete static_cast<Addon*>(addon); }, this);
 
     exports.Set("backend", Napi::String::New(env, backendName()));
     method(env, exports, "alloc", &Addon::alloc);
@@ -107,15 +108,18 @@ class Addon {
   using Method = Napi::Value (Addon::*)(const Napi::CallbackInfo&);
 
   void method(Napi::Env env, Napi::Object exports, const char* name, Method member) {
-    exports.Set(name, Napi::Function::New(env, [this, member](const Napi::CallbackInfo& info) -> Napi::Value {
-                  try {
-                    return (this->*member)(info);
-                  } catch (const HandleError& error) {
-                    throwWithCode(info.Env(), "HANDLE", error.message);
-                  } catch (const std::bad_alloc&) {
-                    throwWithCode(info.Env(), "OUT_OF_MEMORY", "cannot allocate host memory");
-                  }
-                }, name));
+    exports.Set(name, Napi::Function::New(
+                          env,
+                          [this, member](const Napi::CallbackInfo& info) -> Napi::Value {
+                            try {
+                              return (this->*member)(info);
+                            } catch (const HandleError& error) {
+                              throwWithCode(info.Env(), "HANDLE", error.message);
+                            } catch (const std::bad_alloc&) {
+                              throwWithCode(info.Env(), "OUT_OF_MEMORY", "cannot allocate host memory");
+                            }
+                          },
+                          name));
   }
 
   template <auto member>
@@ -133,7 +137,8 @@ class Addon {
   Napi::Value alloc(const Napi::CallbackInfo& info) {
     const double count = info[0].As<Napi::Number>().DoubleValue();
     const DType dtype = dtypeNamed(info.Env(), info[1].As<Napi::String>());
-    if (!(count >= 0) || count > 1e15) throwWithCode(info.Env(), "OUT_OF_MEMORY", "cannot allocate " + std::to_string(count) + " elements");
+    if (!(count >= 0) || count > 1e15)
+      throwWithCode(info.Env(), "OUT_OF_MEMORY", "cannot allocate " + std::to_string(count) + " elements");
     const size_t bytes = static_cast<size_t>(count) * sizeOf(dtype);
     Buffer buffer;
     buffer.data = device_->allocate(bytes);
@@ -154,7 +159,9 @@ class Addon {
     const Buffer buffer = handles_.resolve(info[0].As<Napi::Number>().DoubleValue());
     const size_t bytes = static_cast<size_t>(buffer.count) * sizeOf(buffer.dtype);
     if (host.bytes != bytes) {
-      throwWithCode(info.Env(), "ARGUMENT", "the typed array has " + std::to_string(host.bytes) + " bytes, the buffer " + std::to_string(bytes));
+      throwWithCode(
+          info.Env(), "ARGUMENT",
+          "the typed array has " + std::to_string(host.bytes) + " bytes, the buffer " + std::to_string(bytes));
     }
     return buffer;
   }

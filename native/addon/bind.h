@@ -210,8 +210,8 @@ struct Op<member> {
     Arguments arguments(env, info, reinterpret_cast<void**>(&binding));
     try {
       // Braces: read from left to right.
-      Stored stored{binding->device->ops().*member,
-                    std::tuple<typename Parameter<Ps>::Stored...>{Parameter<Ps>::read(arguments, *binding->handles)...}};
+      Stored stored{binding->device->ops().*member, std::tuple<typename Parameter<Ps>::Stored...>{
+                                                        Parameter<Ps>::read(arguments, *binding->handles)...}};
       if (!stored.kernel) throw ArgumentError{std::string("the ") + backendName() + " backend has no such op"};
       new (binding->device->reserve()) Stored(std::move(stored));
       binding->device->submit({name, &run, &drop});

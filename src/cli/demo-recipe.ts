@@ -8,7 +8,7 @@ export const recipeMinutes = 8
  * defaults where that schedule (hours on a GPU) leaves no time:
  *
  * - He initialisation and a learning rate of 2e-3: the narrow net without norm learns slowly from the released start.
- * - The classifier learns alone first, then p(x) joins gradually, to a weight of 0.4: a classifier has never seen
+ * - The classifier learns alone first, then p(x) joins gradually, to a weight of 0.3: a classifier has never seen
  *   images of noise, and the first samples find energies so extreme that the full term at once undoes what was learnt.
  * - Negatives are drawn given a class, and the buffer is small, so that each of its chains is visited often.
  * - sigma 0.1: the released help calls it the more stable value.
@@ -22,14 +22,14 @@ export const demoRecipe: Readonly<JemConfig> = Object.freeze({
   warmupSteps: 20,
   schedule: 'cosine',
   ema: 0.99,
-  pxStart: 250,
-  pxRamp: 200,
-  pxWeight: 0.4,
+  pxStart: 200,
+  pxRamp: 150,
+  pxWeight: 0.3,
   classConditional: true,
   bufferSize: 500,
   sigma: 0.1,
-  sgldSteps: 10,
-  labelledBatch: 128,
+  sgldSteps: 15,
+  labelledBatch: 192,
   cropPadding: 2,
   steps: 1000,
   validationSize: 0,

@@ -6,6 +6,8 @@
 // results are combined by Chan, Golub and LeVeque's formula in a fixed order. So the variance is that of the two-pass
 // algorithm and never the difference of two large numbers. A second pass over memory normalises: 4 + 8 bytes per f32
 // element. Backward: Σ dy and Σ dy·(x − mean) per channel (8 bytes), then dx (12 bytes).
+#include <initializer_list>
+
 #include "../columns.h"
 #include "../kernels.h"
 

@@ -25,6 +25,9 @@ import { formatTable } from '../table.ts'
 /** Share of the time limit that is kept for judging, drawing and the report. */
 const judgingShare = 0.12
 
+/** Steps that shown chains run on with the judged weights: of the buffer's chains, many were begun only lately. */
+const settlingSteps = [100]
+
 /** Columns of the film strip: steps from noise. */
 const filmSteps = [0, 5, 10, 20, 40, 80, 120, 160, 200, 250, 300, 400]
 
@@ -173,10 +176,9 @@ async function draw(run: LoadedRun, out: string): Promise<{ samples: string; cla
   const segment = buffer.count / data.classes
   const labels = Int32Array.from({ length: 100 }, (_, i) => Math.floor(i / 10))
   const places = labels.map((k, i) => k * segment + (i % 10))
-  const settled = [config.sgldSteps]
-  const [rows] = await chains(model, pickImages(buffer, places), settled, generator, { ...sampler, labels })
+  const [rows] = await chains(model, pickImages(buffer, places), settlingSteps, generator, { ...sampler, labels })
   const shuffled = generator.permutation(buffer.count).slice(0, 100)
-  const [grid] = await chains(model, pickImages(buffer, shuffled), settled, generator, sampler)
+  const [grid] = await chains(model, pickImages(buffer, shuffled), settlingSteps, generator, sampler)
   const starts = await noiseImages(data.classes, size, generator)
   const classes = Int32Array.from({ length: data.classes }, (_, k) => k)
   const frames = await chains(model, starts, filmSteps, generator, { ...sampler, labels: classes })
@@ -237,10 +239,15 @@ function reportOf(
       peakBytes: training.peakBytes,
     },
     curves: metricsOf(out),
-    samples: [{ png: pictures.samples, caption: '100 samples from the replay buffer, chosen at random' }],
+    samples: [
+      {
+        png: pictures.samples,
+        caption: `100 samples from the replay buffer, chosen at random, after ${settlingSteps} more steps`,
+      },
+    ],
     classSamples: {
       png: pictures.classes,
-      caption: 'The first ten samples of each class in the replay buffer',
+      caption: `The first ten samples of each class in the replay buffer, after ${settlingSteps} more steps given the class`,
       rowLabels: data.classNames,
     },
     chain: {
