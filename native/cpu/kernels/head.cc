@@ -66,7 +66,7 @@ void softmax(Stream& stream, In x, Out y, int64_t rows, int64_t columns, bool lo
     using C = ComputeOf<T>;
     const T* const source = x.as<T>(n);
     T* const target = y.as<T>(n);
-    if (n == 0) return;  // any number of rows of nothing
+    if (n == 0) return;
     forEachRow(stream, rows, columns, [&](int64_t r) {
       const T* const from = source + r * columns;
       T* const to = target + r * columns;

@@ -285,7 +285,7 @@ void channelAffine(Stream& stream, In x, In scale, OptIn shift, Out y, int64_t p
     const T* const factors = scale.as<T>(channels);
     const T* const offsets = shift.as<T>(channels);
     T* const target = y.as<T>(n);
-    if (n == 0) return;  // any number of positions without channels
+    if (n == 0) return;
     const int64_t repeats = repeatsOf(channels, positions), width = repeats * channels;
     forRows(stream, ceilDiv(positions, repeats), width, [&](int64_t first, int64_t last) {
       // Per block, so that no thread reads what another prepares.
