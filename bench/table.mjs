@@ -20,9 +20,8 @@ const withSpread = ({ median, min, max }, format) => `${format(median)} (${forma
 const ratio = (value) => `${value.toFixed(2)}×`
 
 function tableOf(path) {
-  const { rows, limits, cpu, cores, date, commit, modified, versions, rounds, secondsPerSlice, quick } = JSON.parse(
-    readFileSync(path, 'utf8'),
-  )
+  const { rows, limits, cpu, cores, date, commit, modified, versions, rounds, secondsPerSlice, quick, loadAtStart } =
+    JSON.parse(readFileSync(path, 'utf8'))
   const lines = [
     '| net | batch | langevin, image-steps/s | PyTorch, image-steps/s | ratio | langevin, of FMA peak | PyTorch, of FMA peak | langevin, peak memory | PyTorch, peak memory |',
     '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
@@ -45,7 +44,8 @@ function tableOf(path) {
   lines.push(
     '',
     `Median (lowest–highest) of ${rounds} slices of ${secondsPerSlice} s in turns, ${rows[0].threads} threads, ` +
-      `${date.slice(0, 10)}, commit ${commit}${modified ? ' with changes' : ''}${quick ? ', a quick run' : ''}. ` +
+      `${date.slice(0, 10)}, commit ${commit}${modified ? ' with changes' : ''}${quick ? ', a quick run' : ''}` +
+      `${loadAtStart > 0.5 ? `, on a machine that was not quiet (load ${loadAtStart})` : ''}. ` +
       `${cpu}, ${cores} cores; ${rows[0].langevin.isa} kernels, Node ${versions.node}, g++ ${versions.gxx}` +
       `${theirs ? `; PyTorch ${theirs.version} eager, ${layouts} (the faster)` : ''}. ` +
       (limits ? `FMA peak ${limits.gflops} GFLOP/s and copy ${limits.copyGBs} GB/s, measured in the same run. ` : '') +

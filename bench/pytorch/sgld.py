@@ -147,8 +147,7 @@ def say(answer):
     print(json.dumps(answer), flush=True)
 
 
-say({"name": "pytorch", "version": torch.__version__, "threads": torch.get_num_threads(),
-     "capability": torch.backends.cpu.get_cpu_capability() if hasattr(torch.backends, "cpu") else "?"})
+say({"name": "pytorch", "version": torch.__version__, "threads": torch.get_num_threads()})
 for line in sys.stdin:
     request = json.loads(line)
     try:
