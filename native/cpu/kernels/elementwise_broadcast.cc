@@ -33,9 +33,21 @@ LANGEVIN_INLINE void mapRow(const A* a, int64_t aStride, const A* b, int64_t bSt
   }
 }
 
-/// y[i] = f(dense[i], vector[i % period]) for i < n: the short vector is repeated, so that loops are long.
-template <class A, class Y, class F>
-void mapPeriodic(Stream& stream, int64_t n, const A* dense, const A* vector, int64_t period, Y* y, const F& f) {
+/// One kind's mapRow with its function, by pointer: what walks over rows is compiled once for all kinds of a dtype.
+template <class A, class Y>
+struct Row {
+  void (*run)(const void* f, const A* a, int64_t aStride, const A* b, int64_t bStride, Y* y, int64_t n);
+  const void* f;
+  LANGEVIN_INLINE void operator()(const A* a, int64_t aStride, const A* b, int64_t bStride, Y* y, int64_t n) const {
+    run(f, a, aStride, b, bStride, y, n);
+  }
+};
+
+/// y[i] = f(dense[i], vector[i % period]) for i < n, or f(vector, dense) where swapped: the short vector is repeated,
+/// so that loops are long.
+template <class A, class Y>
+void mapPeriodic(Stream& stream, int64_t n, const A* dense, const A* vector, int64_t period, Y* y, bool swapped,
+                 const Row<A, Y>& row) {
   forBlocks(stream, n, [&](int64_t begin, int64_t end) {
     A repeated[kRepeated];
     const int64_t length = kRepeated / period * period;
@@ -43,30 +55,42 @@ void mapPeriodic(Stream& stream, int64_t n, const A* dense, const A* vector, int
     int64_t phase = begin % period;
     for (int64_t i = begin; i < end;) {
       const int64_t run = smaller(length - phase, end - i);
-      mapRow(dense + i, 1, repeated + phase, 1, y + i, run, f);
+      if (swapped) {
+        row(repeated + phase, 1, dense + i, 1, y + i, run);
+      } else {
+        row(dense + i, 1, repeated + phase, 1, y + i, run);
+      }
       i += run;
       phase = 0;
     }
   });
 }
 
-template <class A, class Y, class F>
-void map(Stream& stream, const IndexSpace<2>& space, const A* a, const A* b, Y* y, const F& f) {
+template <class A, class Y>
+void mapRows(Stream& stream, const IndexSpace<2>& space, const A* a, const A* b, Y* y, const Row<A, Y>& row) {
   const int inner = space.rank - 1;
   const int64_t period = space.extent[inner];
   const auto isDense = [&](int k) { return space.stride[k][0] == period && space.stride[k][1] == 1; };
   const auto isVector = [&](int k) { return space.stride[k][0] == 0 && space.stride[k][1] == 1; };
   if (space.rank == 2 && period <= kRepeated / 4) {
-    if (isDense(0) && isVector(1)) return mapPeriodic(stream, space.count, a, b, period, y, f);
-    if (isVector(0) && isDense(1)) {
-      return mapPeriodic(stream, space.count, b, a, period, y, [f](A v, A u) { return f(u, v); });
-    }
+    if (isDense(0) && isVector(1)) return mapPeriodic(stream, space.count, a, b, period, y, false, row);
+    if (isVector(0) && isDense(1)) return mapPeriodic(stream, space.count, b, a, period, y, true, row);
   }
   forBlocks(stream, space.count, [&](int64_t begin, int64_t end) {
     walkRows(space, begin, end, [&](int64_t position, const int64_t* offset, int64_t length) {
-      mapRow(a + offset[0], space.stride[0][inner], b + offset[1], space.stride[1][inner], y + position, length, f);
+      row(a + offset[0], space.stride[0][inner], b + offset[1], space.stride[1][inner], y + position, length);
     });
   });
+}
+
+template <class A, class Y, class F>
+LANGEVIN_INLINE void map(Stream& stream, const IndexSpace<2>& space, const A* a, const A* b, Y* y, const F& f) {
+  struct Kind {
+    static void run(const void* f, const A* a, int64_t aStride, const A* b, int64_t bStride, Y* y, int64_t n) {
+      mapRow(a, aStride, b, bStride, y, n, *static_cast<const F*>(f));
+    }
+  };
+  mapRows(stream, space, a, b, y, Row<A, Y>{&Kind::run, &f});
 }
 
 /// Of two's complement numbers that wrap, as numpy: n / 0 = 0.
