@@ -82,9 +82,11 @@ class CpuDevice final : public Device {
   void waitUntilIdle() override { executor_.waitUntilIdle(); }
   std::string takeFault() override { return executor_.takeFault(); }
 
-  void copyToHost(Stream&, void* host, const void* device, size_t bytes) override { std::memcpy(host, device, bytes); }
+  void copyToHost(Stream&, void* host, const void* device, size_t bytes) override {
+    if (bytes > 0) std::memcpy(host, device, bytes);
+  }
   void copyFromHost(Stream&, void* device, const void* host, size_t bytes) override {
-    std::memcpy(device, host, bytes);
+    if (bytes > 0) std::memcpy(device, host, bytes);
   }
 
   void* allocate(size_t bytes) override {

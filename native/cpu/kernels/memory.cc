@@ -104,7 +104,7 @@ IndexSpace<2> targetOrder(Dims shape, Dims xStrides, Dims yStrides) {
 template <class W>
 LANGEVIN_INLINE void copyRun(const W* x, int64_t xStride, W* y, int64_t yStride, int64_t n) {
   if (yStride == 1 && xStride == 1) {
-    std::memcpy(y, x, sizeof(W) * static_cast<size_t>(n));
+    std::memmove(y, x, sizeof(W) * static_cast<size_t>(n));
   } else if (yStride == 1) {
     for (int64_t i = 0; i < n; ++i) y[i] = x[i * xStride];
   } else {
@@ -190,7 +190,7 @@ void gatherRows(Stream& stream, In x, In index, Out y, int64_t rows, int64_t cou
     T* const target = y.as<T>(countOf(count, rowSize));
     forRows(stream, count, rowSize, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) {
-        std::memcpy(target + i * rowSize, source + at[i] * rowSize, sizeof(T) * static_cast<size_t>(rowSize));
+        std::memmove(target + i * rowSize, source + at[i] * rowSize, sizeof(T) * static_cast<size_t>(rowSize));
       }
     });
   });
@@ -225,7 +225,7 @@ void scatterRows(Stream& stream, In x, In index, InOut y, int64_t rows, int64_t 
               LANGEVIN_INDEPENDENT
               for (int64_t c = begin; c < end; ++c) to[c] = sum(to[c], from[c]);
             } else {
-              std::memcpy(to + begin, from + begin, sizeof(T) * static_cast<size_t>(end - begin));
+              std::memmove(to + begin, from + begin, sizeof(T) * static_cast<size_t>(end - begin));
             }
           }
         },
