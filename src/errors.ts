@@ -41,6 +41,13 @@ export class OutOfMemoryError extends LangevinError {
   }
 }
 
+/** A gradient was asked of a graph that an earlier backward() or grad() has freed. */
+export class GraphError extends LangevinError {
+  constructor(message: string, options?: Options) {
+    super('GRAPH', message, options)
+  }
+}
+
 /** Data is missing, truncated, corrupt or out of range. */
 export class DataError extends LangevinError {
   constructor(message: string, options?: Options) {

@@ -1,6 +1,8 @@
 // The only code that knows JavaScript. One instance per environment (main thread or worker thread): its own device,
 // its own handles. Exports the device's functions and one function per op.
 #define NAPI_VERSION 9
+// In a worker thread that is being terminated an error can no longer be thrown to JavaScript: it is dropped, not fatal.
+#define NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS
 #include <napi.h>
 
 #include <atomic>
@@ -76,7 +78,8 @@ class Addon {
                                     &settleFunction_);
     napi_unref_threadsafe_function(env, settleFunction_);
     // Hooks run last in, first out: the executor is stopped before the thread-safe function is torn down.
-    napi_add_env_cleanup_hook(env, [](void* addon) { delete static_cast<Addon*>(addon); }, this);
+    napi_add_env_cleanup_hook(
+        env, [](void* addon) { delete static_cast<Addon*>(addon); }, this);
 
     exports.Set("backend", Napi::String::New(env, backendName()));
     method(env, exports, "alloc", &Addon::alloc);
@@ -105,13 +108,18 @@ class Addon {
   using Method = Napi::Value (Addon::*)(const Napi::CallbackInfo&);
 
   void method(Napi::Env env, Napi::Object exports, const char* name, Method member) {
-    exports.Set(name, Napi::Function::New(env, [this, member](const Napi::CallbackInfo& info) -> Napi::Value {
-                  try {
-                    return (this->*member)(info);
-                  } catch (const HandleError& error) {
-                    throwWithCode(info.Env(), "HANDLE", error.message);
-                  }
-                }, name));
+    exports.Set(name, Napi::Function::New(
+                          env,
+                          [this, member](const Napi::CallbackInfo& info) -> Napi::Value {
+                            try {
+                              return (this->*member)(info);
+                            } catch (const HandleError& error) {
+                              throwWithCode(info.Env(), "HANDLE", error.message);
+                            } catch (const std::bad_alloc&) {
+                              throwWithCode(info.Env(), "OUT_OF_MEMORY", "cannot allocate host memory");
+                            }
+                          },
+                          name));
   }
 
   template <auto member>
@@ -129,7 +137,8 @@ class Addon {
   Napi::Value alloc(const Napi::CallbackInfo& info) {
     const double count = info[0].As<Napi::Number>().DoubleValue();
     const DType dtype = dtypeNamed(info.Env(), info[1].As<Napi::String>());
-    if (!(count >= 0) || count > 1e15) throwWithCode(info.Env(), "OUT_OF_MEMORY", "cannot allocate " + std::to_string(count) + " elements");
+    if (!(count >= 0) || count > 1e15)
+      throwWithCode(info.Env(), "OUT_OF_MEMORY", "cannot allocate " + std::to_string(count) + " elements");
     const size_t bytes = static_cast<size_t>(count) * sizeOf(dtype);
     Buffer buffer;
     buffer.data = device_->allocate(bytes);
@@ -150,7 +159,9 @@ class Addon {
     const Buffer buffer = handles_.resolve(info[0].As<Napi::Number>().DoubleValue());
     const size_t bytes = static_cast<size_t>(buffer.count) * sizeOf(buffer.dtype);
     if (host.bytes != bytes) {
-      throwWithCode(info.Env(), "ARGUMENT", "the typed array has " + std::to_string(host.bytes) + " bytes, the buffer " + std::to_string(bytes));
+      throwWithCode(
+          info.Env(), "ARGUMENT",
+          "the typed array has " + std::to_string(host.bytes) + " bytes, the buffer " + std::to_string(bytes));
     }
     return buffer;
   }
@@ -206,12 +217,16 @@ class Addon {
     Napi::HandleScope scope(env);
     Addon& addon = *static_cast<Addon*>(context);
     if (--addon.pendingReads_ == 0) napi_unref_threadsafe_function(env, addon.settleFunction_);
-    if (request->fault.empty()) {
-      request->deferred.Resolve(env.Undefined());
-    } else {
-      Napi::Error error = Napi::Error::New(env, request->fault);
-      error.Set("code", Napi::String::New(env, "FAULT"));
-      request->deferred.Reject(error.Value());
+    try {
+      if (request->fault.empty()) {
+        request->deferred.Resolve(env.Undefined());
+      } else {
+        Napi::Error error = Napi::Error::New(env, request->fault);
+        error.Set("code", Napi::String::New(env, "FAULT"));
+        request->deferred.Reject(error.Value());
+      }
+    } catch (const Napi::Error&) {
+      // A worker thread that is being terminated may run no more JavaScript; nobody is there to see the promise.
     }
   }
 
@@ -288,6 +303,7 @@ void Addon::bindOps(Napi::Env env, Napi::Object ops, Napi::Object signatures) {
   LANGEVIN_BIND(dropout);
   LANGEVIN_BIND(reduce);
   LANGEVIN_BIND(argmax);
+  LANGEVIN_BIND(pick);
   LANGEVIN_BIND(pickBackward);
   LANGEVIN_BIND(matmul);
   LANGEVIN_BIND(conv2d);

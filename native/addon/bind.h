@@ -57,13 +57,15 @@ class Arguments {
     if (next_ >= count_ || napi_get_array_length(env_, values_[next_], &length) != napi_ok) {
       throw ArgumentError{"argument " + std::to_string(next_ + 1) + " must be an array of handles"};
     }
-    out.resize(length);
+    // Grows as handles resolve: the length alone is no reason to allocate.
     for (uint32_t i = 0; i < length; ++i) {
       napi_value element;
       double handle = 0;
       napi_get_element(env_, values_[next_], i, &element);
       napi_get_value_double(env_, element, &handle);
-      static_cast<Buffer&>(out[i]) = handles.resolve(handle);
+      B buffer;
+      static_cast<Buffer&>(buffer) = handles.resolve(handle);
+      out.push_back(buffer);
     }
     ++next_;
   }
@@ -208,8 +210,8 @@ struct Op<member> {
     Arguments arguments(env, info, reinterpret_cast<void**>(&binding));
     try {
       // Braces: read from left to right.
-      Stored stored{binding->device->ops().*member,
-                    std::tuple<typename Parameter<Ps>::Stored...>{Parameter<Ps>::read(arguments, *binding->handles)...}};
+      Stored stored{binding->device->ops().*member, std::tuple<typename Parameter<Ps>::Stored...>{
+                                                        Parameter<Ps>::read(arguments, *binding->handles)...}};
       if (!stored.kernel) throw ArgumentError{std::string("the ") + backendName() + " backend has no such op"};
       new (binding->device->reserve()) Stored(std::move(stored));
       binding->device->submit({name, &run, &drop});
@@ -217,6 +219,8 @@ struct Op<member> {
       napi_throw_error(env, "HANDLE", (std::string(name) + ": " + error.message).c_str());
     } catch (const ArgumentError& error) {
       napi_throw_error(env, "ARGUMENT", (std::string(name) + ": " + error.message).c_str());
+    } catch (const std::bad_alloc&) {
+      napi_throw_error(env, "OUT_OF_MEMORY", (std::string(name) + ": cannot allocate host memory").c_str());
     }
     return nullptr;
   }

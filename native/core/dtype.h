@@ -72,9 +72,11 @@ struct Buffer {
  protected:
   template <class T>
   LANGEVIN_INLINE T* checked(int64_t n) const {
-    if (dtype != DTypeOf<T>::value) fault("a buffer of %s where %s is needed", nameOf(dtype), nameOf(DTypeOf<T>::value));
+    if (dtype != DTypeOf<T>::value)
+      fault("a buffer of %s where %s is needed", nameOf(dtype), nameOf(DTypeOf<T>::value));
     if (n < 0 || n > count) {
-      fault("a buffer of %lld elements where %lld are needed", static_cast<long long>(count), static_cast<long long>(n));
+      fault("a buffer of %lld elements where %lld are needed", static_cast<long long>(count),
+            static_cast<long long>(n));
     }
     return static_cast<T*>(data);
   }

@@ -54,8 +54,25 @@ struct NormShape {
 
 /// Kinds are numbered in the order in which contract.ts lists their names.
 enum class Unary : int64_t {
-  neg, exp, log, sqrt, abs, sign, square, reciprocal, relu, leakyRelu, elu, sigmoid, tanh, silu, softplus, gelu, clamp,
-  affine, power
+  neg,
+  exp,
+  log,
+  sqrt,
+  abs,
+  sign,
+  square,
+  reciprocal,
+  relu,
+  leakyRelu,
+  elu,
+  sigmoid,
+  tanh,
+  silu,
+  softplus,
+  gelu,
+  clamp,
+  affine,
+  power
 };
 enum class Binary : int64_t { add, sub, mul, div, maximum, minimum };
 enum class Compare : int64_t { equal, notEqual, less, lessEqual, greater, greaterEqual };
@@ -103,6 +120,8 @@ struct OpTable {
   void (*reduce)(Stream&, int64_t kind, In x, Out y, int64_t outer, int64_t axis, int64_t inner);
   /// y (i32) = the first index of the largest element; NaN counts as largest
   void (*argmax)(Stream&, In x, Out y, int64_t outer, int64_t axis, int64_t inner);
+  /// y[o, i] = x[o, index[o, i], i]; an index (i32) outside [0, axis) faults
+  void (*pick)(Stream&, In x, In index, Out y, int64_t outer, int64_t axis, int64_t inner);
   /// dx[o, index[o, i], i] = dy[o, i], 0 elsewhere
   void (*pickBackward)(Stream&, In index, In dy, Out dx, int64_t outer, int64_t axis, int64_t inner);
 
@@ -160,7 +179,8 @@ struct OpTable {
   /// Adam (Kingma & Ba 2015, algorithm 1) with L2 weight decay added to the gradient; `step` counts from 1. The
   /// gradient is first multiplied by gradientScale[0] (f64) where present.
   void (*adam)(Stream&, InOutList parameters, InList gradients, InOutList firstMoments, InOutList secondMoments,
-               OptIn gradientScale, double lr, double beta1, double beta2, double eps, double weightDecay, int64_t step);
+               OptIn gradientScale, double lr, double beta1, double beta2, double eps, double weightDecay,
+               int64_t step);
   /// velocity = momentum·velocity + g + weightDecay·p;  p −= lr·velocity (PyTorch's SGD)
   void (*sgd)(Stream&, InOutList parameters, InList gradients, InOutList velocities, OptIn gradientScale, double lr,
               double momentum, double weightDecay);

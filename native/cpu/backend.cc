@@ -1,14 +1,15 @@
 // The CPU backend: picks the kernels of the best instruction set that the machine has, and ties them to an executor.
-#include "../core/pool.h"
-#include "kernels.h"
-#include "stream.h"
-
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
+#include <vector>
+
+#include "../core/pool.h"
+#include "executor.h"
+#include "kernels.h"
 #if defined(__linux__)
-#include <sched.h>
-#include <sys/mman.h>
+#  include <sched.h>
+#  include <sys/mman.h>
 #endif
 
 namespace langevin {
@@ -24,13 +25,13 @@ struct Variant {
 // Best last.
 const std::vector<Variant>& allVariants() {
   static const std::vector<Variant> variants = {
-      {"base", true, base::fillOpTable},
+    {"base", true, base::fillOpTable},
 #if defined(__x86_64__)
-      {"avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), avx2::fillOpTable},
-      {"avx512",
-       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"),
-       avx512::fillOpTable},
+    {"avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), avx2::fillOpTable},
+    {"avx512",
+     __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"),
+     avx512::fillOpTable},
 #endif
   };
   return variants;
@@ -66,7 +67,8 @@ class CpuDevice final : public Device {
     const char* wanted = std::getenv("LANGEVIN_ISA");
     if (wanted && *wanted) {
       if (!setVariant(wanted)) {
-        throw std::runtime_error("LANGEVIN_ISA=" + std::string(wanted) + " is not one that this machine has: " + variants());
+        throw std::runtime_error("LANGEVIN_ISA=" + std::string(wanted) +
+                                 " is not one that this machine has: " + variants());
       }
       return;
     }
@@ -130,7 +132,7 @@ class CpuDevice final : public Device {
  private:
   OpTable ops_{};
   std::string variant_;
-  Pool pool_;          // outlives the executor, whose calls use its blocks
+  Pool pool_;  // outlives the executor, whose calls use its blocks
   Executor executor_;
 };
 

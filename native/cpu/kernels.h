@@ -3,30 +3,30 @@
 #pragma once
 #include "../core/op_table.h"
 
-#define LANGEVIN_DECLARE_KERNELS(isa)           \
-  namespace isa {                               \
-  void fillMemory(OpTable& ops);                \
-  void fillElementwise(OpTable& ops);           \
-  void fillReduce(OpTable& ops);                \
-  void fillMatmul(OpTable& ops);                \
-  void fillConvolution(OpTable& ops);           \
-  void fillPool(OpTable& ops);                  \
-  void fillNorm(OpTable& ops);                  \
-  void fillHead(OpTable& ops);                  \
-  void fillRandom(OpTable& ops);                \
-  void fillTraining(OpTable& ops);              \
-  inline void fillOpTable(OpTable& ops) {       \
-    fillMemory(ops);                            \
-    fillElementwise(ops);                       \
-    fillReduce(ops);                            \
-    fillMatmul(ops);                            \
-    fillConvolution(ops);                       \
-    fillPool(ops);                              \
-    fillNorm(ops);                              \
-    fillHead(ops);                              \
-    fillRandom(ops);                            \
-    fillTraining(ops);                          \
-  }                                             \
+#define LANGEVIN_DECLARE_KERNELS(isa)     \
+  namespace isa {                         \
+  void fillMemory(OpTable& ops);          \
+  void fillElementwise(OpTable& ops);     \
+  void fillReduce(OpTable& ops);          \
+  void fillMatmul(OpTable& ops);          \
+  void fillConvolution(OpTable& ops);     \
+  void fillPool(OpTable& ops);            \
+  void fillNorm(OpTable& ops);            \
+  void fillHead(OpTable& ops);            \
+  void fillRandom(OpTable& ops);          \
+  void fillTraining(OpTable& ops);        \
+  inline void fillOpTable(OpTable& ops) { \
+    fillMemory(ops);                      \
+    fillElementwise(ops);                 \
+    fillReduce(ops);                      \
+    fillMatmul(ops);                      \
+    fillConvolution(ops);                 \
+    fillPool(ops);                        \
+    fillNorm(ops);                        \
+    fillHead(ops);                        \
+    fillRandom(ops);                      \
+    fillTraining(ops);                    \
+  }                                       \
   }
 
 namespace langevin {

@@ -5,9 +5,9 @@
 #include "../core/dtype.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#  include <immintrin.h>
 #elif defined(__aarch64__)
-#include <arm_neon.h>
+#  include <arm_neon.h>
 #endif
 
 namespace langevin::LANGEVIN_ISA {
@@ -59,6 +59,53 @@ LANGEVIN_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
   return {(Vec<double>::Register)vfmaq_f64((float64x2_t)c.v, (float64x2_t)a.v, (float64x2_t)b.v)};
 #else
   return a * b + c;
+#endif
+}
+
+/// Bit i is set where lane i is > 0.
+LANGEVIN_INLINE uint32_t positiveBits(Vec<float> a) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask((__m512)a.v, _mm512_setzero_ps(), _CMP_GT_OQ);
+#elif defined(__AVX2__)
+  return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps((__m256)a.v, _mm256_setzero_ps(), _CMP_GT_OQ)));
+#else
+  uint32_t bits = 0;
+  for (int i = 0; i < Vec<float>::lanes; ++i) bits |= static_cast<uint32_t>(a.v[i] > 0) << i;
+  return bits;
+#endif
+}
+LANGEVIN_INLINE uint32_t positiveBits(Vec<double> a) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_pd_mask((__m512d)a.v, _mm512_setzero_pd(), _CMP_GT_OQ);
+#elif defined(__AVX2__)
+  return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_cmp_pd((__m256d)a.v, _mm256_setzero_pd(), _CMP_GT_OQ)));
+#else
+  uint32_t bits = 0;
+  for (int i = 0; i < Vec<double>::lanes; ++i) bits |= static_cast<uint32_t>(a.v[i] > 0) << i;
+  return bits;
+#endif
+}
+
+/// Lane i is a's where bit i is set, b's elsewhere.
+LANGEVIN_INLINE Vec<float> select(uint32_t bits, Vec<float> a, Vec<float> b) {
+#if defined(__AVX512F__)
+  return {(Vec<float>::Register)_mm512_mask_blend_ps(static_cast<__mmask16>(bits), (__m512)b.v, (__m512)a.v)};
+#elif defined(__AVX2__)
+  const __m256i weights = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), weights);
+  const __m256i mask = _mm256_cmpeq_epi32(set, weights);
+  return {(Vec<float>::Register)_mm256_blendv_ps((__m256)b.v, (__m256)a.v, _mm256_castsi256_ps(mask))};
+#else
+  for (int i = 0; i < Vec<float>::lanes; ++i) a.v[i] = (bits >> i & 1) ? a.v[i] : b.v[i];
+  return a;
+#endif
+}
+LANGEVIN_INLINE Vec<double> select(uint32_t bits, Vec<double> a, Vec<double> b) {
+#if defined(__AVX512F__)
+  return {(Vec<double>::Register)_mm512_mask_blend_pd(static_cast<__mmask8>(bits), (__m512d)b.v, (__m512d)a.v)};
+#else
+  for (int i = 0; i < Vec<double>::lanes; ++i) a.v[i] = (bits >> i & 1) ? a.v[i] : b.v[i];
+  return a;
 #endif
 }
 

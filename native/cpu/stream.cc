@@ -1,213 +1,161 @@
 #include "stream.h"
 
+#include <atomic>
+#include <condition_variable>
 #include <cstdlib>
-#include <exception>
+#include <mutex>
 #include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "spin.h"
 
 namespace langevin {
 
 namespace {
-
-// Spinning this long (about 20 µs) bridges the gap between two ops; beyond it a sleep costs less than the core.
-constexpr int kSpins = 600;
-
-LANGEVIN_INLINE void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
+constexpr int kSlots = 4;
 }  // namespace
 
-Stream::Stream(int threads) { setThreads(threads); }
+struct Stream::Team {
+  struct Scratch {
+    void* data = nullptr;
+    size_t bytes = 0;
+  };
+
+  std::vector<std::thread> workers;  // threads 1 …; thread 0 is the caller's
+  std::vector<Scratch> scratch;
+  std::atomic<size_t> scratchBytes{0};
+
+  // The current parallel loop. Workers wait for `epoch` to change: they spin briefly, then sleep.
+  LoopBody body = nullptr;
+  const void* argument = nullptr;
+  int64_t blocks = 0;
+  std::atomic<int64_t> nextBlock{0};
+  std::atomic<int> busy{0};
+  std::atomic<uint64_t> epoch{0};
+  std::atomic<bool> stop{false};
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::atomic<int> sleeping{0};
+  std::mutex faultMutex;
+  std::string fault;
+
+  void start(int threads) {
+    const uint64_t seen = epoch.load();
+    for (int thread = 1; thread < threads; ++thread) {
+      workers.emplace_back([this, thread, seen] { workerLoop(thread, seen); });
+    }
+  }
+
+  void stopWorkers() {
+    stop.store(true);
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      epoch.fetch_add(1);
+    }
+    wake.notify_all();
+    for (std::thread& worker : workers) worker.join();
+    workers.clear();
+    stop.store(false);
+  }
+
+  void work(int thread) {
+    try {
+      for (int64_t block; (block = nextBlock.fetch_add(1, std::memory_order_relaxed)) < blocks;) {
+        body(argument, block, thread);
+      }
+    } catch (const std::exception& error) {
+      nextBlock.store(blocks, std::memory_order_relaxed);
+      std::lock_guard<std::mutex> lock(faultMutex);
+      if (fault.empty()) fault = error.what();
+    }
+  }
+
+  void workerLoop(int thread, uint64_t seen) {
+    for (;;) {
+      for (int spins = 0; spins < kSpins && epoch.load(std::memory_order_acquire) == seen; ++spins) pauseCore();
+      if (epoch.load() == seen) {
+        std::unique_lock<std::mutex> lock(mutex);
+        sleeping.fetch_add(1);
+        wake.wait(lock, [&] { return epoch.load() != seen; });
+        sleeping.fetch_sub(1);
+      }
+      seen = epoch.load(std::memory_order_acquire);
+      if (stop.load()) return;
+      work(thread);
+      busy.fetch_sub(1, std::memory_order_release);
+    }
+  }
+};
+
+Stream::Stream(int threads) : team_(new Team) { setThreads(threads); }
 
 Stream::~Stream() {
-  stopWorkers();
-  for (Scratch& s : scratch_) std::free(s.data);
-}
-
-void Stream::stopWorkers() {
-  stop_.store(true);
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    epoch_.fetch_add(1);
-  }
-  wake_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
-  workers_.clear();
-  stop_.store(false);
+  team_->stopWorkers();
+  for (Team::Scratch& s : team_->scratch) std::free(s.data);
+  delete team_;
 }
 
 void Stream::setThreads(int threads) {
   if (threads < 1) threads = 1;
-  stopWorkers();
+  team_->stopWorkers();
   threads_ = threads;
-  for (size_t i = static_cast<size_t>(threads) * kSlots; i < scratch_.size(); ++i) {
-    scratchBytes_.fetch_sub(scratch_[i].bytes);
-    std::free(scratch_[i].data);
+  const size_t slots = static_cast<size_t>(threads) * kSlots;
+  for (size_t i = slots; i < team_->scratch.size(); ++i) {
+    team_->scratchBytes.fetch_sub(team_->scratch[i].bytes);
+    std::free(team_->scratch[i].data);
   }
-  scratch_.resize(static_cast<size_t>(threads) * kSlots);
+  team_->scratch.resize(slots);
 }
 
 void* Stream::scratch(int thread, int slot, size_t bytes) {
-  Scratch& s = scratch_[static_cast<size_t>(thread) * kSlots + slot];
+  Team::Scratch& s = team_->scratch[static_cast<size_t>(thread) * kSlots + slot];
   if (s.bytes < bytes) {
     std::free(s.data);
-    scratchBytes_.fetch_sub(s.bytes);
+    team_->scratchBytes.fetch_sub(s.bytes);
     s.bytes = (bytes + 4095) / 4096 * 4096;
     s.data = std::aligned_alloc(4096, s.bytes);
     if (!s.data) {
       s.bytes = 0;
       fault("out of memory: %zu bytes of scratch", bytes);
     }
-    scratchBytes_.fetch_add(s.bytes);
+    team_->scratchBytes.fetch_add(s.bytes);
   }
   return s.data;
 }
 
-void Stream::run(int64_t blocks, void (*body)(const void*, int64_t, int), const void* argument) {
+size_t Stream::scratchBytes() const { return team_->scratchBytes.load(std::memory_order_relaxed); }
+
+void Stream::run(int64_t blocks, LoopBody body, const void* argument) {
   if (threads_ == 1 || blocks <= 1) {
     for (int64_t block = 0; block < blocks; ++block) body(argument, block, 0);
     return;
   }
-  if (workers_.empty()) {
-    const uint64_t seen = epoch_.load();
-    for (int thread = 1; thread < threads_; ++thread) {
-      workers_.emplace_back([this, thread, seen] { workerLoop(thread, seen); });
-    }
+  Team& team = *team_;
+  if (team.workers.empty()) team.start(threads_);
+  team.body = body;
+  team.argument = argument;
+  team.blocks = blocks;
+  team.nextBlock.store(0, std::memory_order_relaxed);
+  team.busy.store(threads_ - 1, std::memory_order_relaxed);
+  team.epoch.fetch_add(1);
+  if (team.sleeping.load() > 0) {
+    { std::lock_guard<std::mutex> lock(team.mutex); }
+    team.wake.notify_all();
   }
-  body_ = body;
-  argument_ = argument;
-  blocks_ = blocks;
-  nextBlock_.store(0, std::memory_order_relaxed);
-  busy_.store(threads_ - 1, std::memory_order_relaxed);
-  epoch_.fetch_add(1);
-  if (sleeping_.load() > 0) {
-    { std::lock_guard<std::mutex> lock(mutex_); }
-    wake_.notify_all();
-  }
-  work(0);
-  for (int spins = 0; busy_.load(std::memory_order_acquire) > 0; ++spins) {
+  team.work(0);
+  for (int spins = 0; team.busy.load(std::memory_order_acquire) > 0; ++spins) {
     if (spins < kSpins * 8) {
-      pause();
+      pauseCore();
     } else {
       std::this_thread::yield();
     }
   }
-  if (!fault_.empty()) {
+  if (!team.fault.empty()) {
     std::string message;
-    message.swap(fault_);
+    message.swap(team.fault);
     throw std::runtime_error(message);
-  }
-}
-
-void Stream::work(int thread) {
-  try {
-    for (int64_t block; (block = nextBlock_.fetch_add(1, std::memory_order_relaxed)) < blocks_;) {
-      body_(argument_, block, thread);
-    }
-  } catch (const std::exception& error) {
-    nextBlock_.store(blocks_, std::memory_order_relaxed);
-    std::lock_guard<std::mutex> lock(faultMutex_);
-    if (fault_.empty()) fault_ = error.what();
-  }
-}
-
-void Stream::workerLoop(int thread, uint64_t seen) {
-  for (;;) {
-    for (int spins = 0; spins < kSpins && epoch_.load(std::memory_order_acquire) == seen; ++spins) pause();
-    if (epoch_.load() == seen) {
-      std::unique_lock<std::mutex> lock(mutex_);
-      sleeping_.fetch_add(1);
-      wake_.wait(lock, [&] { return epoch_.load() != seen; });
-      sleeping_.fetch_sub(1);
-    }
-    seen = epoch_.load(std::memory_order_acquire);
-    if (stop_.load()) return;
-    work(thread);
-    busy_.fetch_sub(1, std::memory_order_release);
-  }
-}
-
-Executor::Executor(int threads)
-    : tasks_(new Task[kCapacity]), stream_(threads), thread_([this] { loop(); }) {}
-
-Executor::~Executor() {
-  stop_.store(true);
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    wake_.notify_all();
-  }
-  thread_.join();
-  for (uint64_t i = head_.load(); i < tail_.load(); ++i) {
-    Task& task = tasks_[i % kCapacity];
-    task.call.drop(task.arguments);
-  }
-}
-
-void* Executor::reserve() {
-  const uint64_t tail = tail_.load(std::memory_order_relaxed);
-  if (tail - head_.load(std::memory_order_acquire) >= kCapacity) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    waiting_.store(true);
-    progress_.wait(lock, [&] { return tail - head_.load() < kCapacity; });
-    waiting_.store(false);
-  }
-  return tasks_[tail % kCapacity].arguments;
-}
-
-void Executor::submit(const Call& call) {
-  tasks_[tail_.load(std::memory_order_relaxed) % kCapacity].call = call;
-  tail_.fetch_add(1);
-  if (sleeping_.load()) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    wake_.notify_one();
-  }
-}
-
-void Executor::waitUntilIdle() {
-  const uint64_t tail = tail_.load();
-  std::unique_lock<std::mutex> lock(mutex_);
-  waiting_.store(true);
-  progress_.wait(lock, [&] { return head_.load() >= tail; });
-  waiting_.store(false);
-}
-
-std::string Executor::takeFault() {
-  std::lock_guard<std::mutex> lock(faultMutex_);
-  std::string message;
-  message.swap(fault_);
-  return message;
-}
-
-void Executor::loop() {
-  for (;;) {
-    const uint64_t head = head_.load(std::memory_order_relaxed);
-    for (int spins = 0; spins < kSpins && tail_.load(std::memory_order_acquire) == head && !stop_.load(); ++spins) {
-      pause();
-    }
-    if (tail_.load() == head) {
-      std::unique_lock<std::mutex> lock(mutex_);
-      sleeping_.store(true);
-      wake_.wait(lock, [&] { return tail_.load() != head || stop_.load(); });
-      sleeping_.store(false);
-    }
-    if (stop_.load()) return;
-    Task& task = tasks_[head % kCapacity];
-    try {
-      task.call.run(stream_, task.arguments);
-    } catch (const std::exception& error) {
-      std::lock_guard<std::mutex> lock(faultMutex_);
-      if (fault_.empty()) fault_ = std::string(task.call.name) + ": " + error.what();
-    }
-    task.call.drop(task.arguments);
-    head_.fetch_add(1);
-    if (waiting_.load()) {
-      std::lock_guard<std::mutex> lock(mutex_);
-      progress_.notify_all();
-    }
   }
 }
 

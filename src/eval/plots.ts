@@ -95,7 +95,7 @@ export function scoreHistogram(sets: readonly ScoreSet[], options: { label?: str
     ])
     const closed = [{ x: edges[0], y: 0 }, ...outline, { x: edges[bins], y: 0 }]
     return [
-      Plot.areaY(closed, { x: 'x', y: 'y', fill: color(i), fillOpacity: 0.22 }),
+      Plot.area(closed, { x1: 'x', y1: 0, y2: 'y', fill: color(i), fillOpacity: 0.22 }),
       Plot.line(closed, { x: 'x', y: 'y', stroke: color(i), strokeWidth: 1.6, strokeDasharray: dashes[i % 6] }),
     ]
   })
@@ -140,7 +140,7 @@ export function reliabilityDiagram(bins: readonly ReliabilityBin[]): string {
         y1: (bin: ReliabilityBin) => gap(bin)[0],
         y2: (bin: ReliabilityBin) => gap(bin)[1],
         fill: color(1),
-        fillOpacity: 0.25,
+        fillOpacity: 0.5,
         stroke: color(1),
         insetLeft: 1,
         insetRight: 1,
@@ -179,14 +179,15 @@ function lines(title: string, series: readonly Series[]): string {
     const trend = long ? smooth(y, Math.ceil(y.length / 50)) : y
     return { long, raw: thin(x, y, drawnPoints), trend: thin(x, trend, drawnPoints), y: trend }
   })
-  // A few wild values at the start must not flatten the rest: the axis spans the trend and 98 % of the raw values.
-  const lows = drawn.map(({ y }, i) => Math.min(quantile(y, 0), quantile(series[i].y, 0.01)))
-  const highs = drawn.map(({ y }, i) => Math.max(quantile(y, 0), quantile(y, 1), quantile(series[i].y, 0.99)))
+  // A few wild values at the start must not flatten the rest: a long run's axis spans 96 % of trend and raw values.
+  const cut = drawn.some(({ long }) => long) ? 0.02 : 0
+  const lows = drawn.flatMap(({ y }, i) => [quantile(y, cut), quantile(series[i].y, cut)])
+  const highs = drawn.flatMap(({ y }, i) => [quantile(y, 1 - cut), quantile(series[i].y, 1 - cut)])
   const [low, high] = [Math.min(...lows), Math.max(...highs)]
   const pad = low === high ? Math.max(1e-3, Math.abs(low) * 0.05) : (high - low) * 0.04
   return draw(`${title} over training steps`, {
     x: { label: 'step', ticks: 5 },
-    y: { domain: [low - pad, high + pad], ticks: 5, grid: true },
+    y: { label: null, domain: [low - pad, high + pad], ticks: 5, grid: true },
     legend:
       series.length > 1 ? series.map(({ name }, i) => ({ name, color: color(i), dash: dashes[i % 6] })) : undefined,
     marks: drawn.flatMap(({ long, raw, trend }, i) => [
@@ -221,27 +222,29 @@ interface Drawing {
 }
 
 function draw(label: string, drawing: Drawing): string {
+  const items = place(drawing.legend ?? [])
   const { document } = parseHTML('<!doctype html><html><body></body></html>')
   const svg = Plot.plot({
     document: document as never,
     width,
     height: drawing.height ?? height,
-    marginTop: drawing.legend ? 40 : 18,
+    marginTop: 18 + Math.max(0, ...items.map(({ y }) => y)),
     marginLeft: 48,
     marginBottom: 36,
     style: { fontSize: '11px' },
     x: { labelArrow: 'none', labelAnchor: 'center', ...drawing.x },
-    y: { labelArrow: 'none', ...drawing.y },
+    y: { labelArrow: 'none', labelAnchor: 'center', ...drawing.y },
     marks: drawing.marks,
   })
   svg.setAttribute('xmlns', 'http://www.w3.org/2000/svg')
   svg.setAttribute('role', 'img')
-  svg.setAttribute('aria-label', label)
+  // linkedom writes attributes as HTML, where < and & may stand bare; in an SVG file they may not.
+  svg.setAttribute('aria-label', label.replace(/&/g, '&amp;').replace(/</g, '&lt;'))
   svg.classList.add('langevin-plot')
   const theme = document.createElement('style')
   theme.textContent = themeCss
   svg.prepend(theme as never)
-  if (drawing.legend) svg.append(legend(document, drawing.legend) as never)
+  if (items.length > 0) svg.append(legend(document, items) as never)
   // Coordinates to a hundredth of a unit: half the size, the same picture.
   return svg.outerHTML.replace(/-?\d+\.\d{3,}/g, (number: string) => String(Math.round(Number(number) * 100) / 100))
 }
@@ -251,26 +254,36 @@ const themeCss =
   `.langevin-plot{color:#1f2933;${variables(light)}}` +
   `@media screen and (prefers-color-scheme:dark){.langevin-plot{color:#dfe6ee;${variables(dark)}}}`
 
-function legend(document: ReturnType<typeof parseHTML>['document'], items: readonly LegendItem[]) {
-  const group = element(document, 'g', { 'text-anchor': 'start', 'font-size': '11', transform: 'translate(48,12)' })
+interface PlacedItem extends LegendItem {
+  x: number
+  y: number
+}
+
+/** Legend items in rows that fit the plot. No font metrics here: 6 units a letter is the mean of 11-unit sans serif,
+ *  rounded up. */
+function place(items: readonly LegendItem[]): PlacedItem[] {
   let x = 0
-  for (const { name, color, dash, box } of items) {
-    group.append(
-      box
-        ? element(document, 'rect', { x, y: -5, width: 14, height: 10, fill: color, 'fill-opacity': 0.7 })
-        : element(document, 'line', {
-            x1: x,
-            x2: x + 18,
-            stroke: color,
-            'stroke-width': 2.4,
-            'stroke-dasharray': dash ?? '',
-          }),
-    )
-    const text = element(document, 'text', { x: x + 22, y: 4 })
+  let y = 12
+  return items.map((item) => {
+    const span = 36 + 6 * item.name.length
+    if (x > 0 && x + span > width - 48) {
+      x = 0
+      y += 16
+    }
+    x += span
+    return { ...item, x: x - span, y }
+  })
+}
+
+function legend(document: ReturnType<typeof parseHTML>['document'], items: readonly PlacedItem[]) {
+  const group = element(document, 'g', { 'text-anchor': 'start', 'font-size': 11, transform: 'translate(48,0)' })
+  for (const { name, color, dash, box, x, y } of items) {
+    const key = box
+      ? { x, y: y - 5, width: 14, height: 10, fill: color, 'fill-opacity': 0.7 }
+      : { x1: x, x2: x + 18, y1: y, y2: y, stroke: color, 'stroke-width': 2.4, 'stroke-dasharray': dash ?? '' }
+    const text = element(document, 'text', { x: x + 22, y: y + 4 })
     text.textContent = name
-    group.append(text)
-    // No font metrics here: 6 units a letter is the mean of 11-unit sans serif, rounded up.
-    x += 36 + 6 * name.length
+    group.append(element(document, box ? 'rect' : 'line', key), text)
   }
   return group
 }

@@ -7,15 +7,15 @@ import {
   readdirSync,
   realpathSync,
   renameSync,
-  rmSync,
   type Stats,
   statSync,
   writeSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { DataError } from '../errors.ts'
+import { discard } from './discard.ts'
 import { errnoOf, fileError } from './file-error.ts'
-import { isProcessAlive } from './process-alive.ts'
+import { isTagAlive, PROCESS_TAG } from './process-alive.ts'
 import { MAX_TRANSFER } from './read-file.ts'
 
 /** Writes a file so that a reader, or a restart after a crash at any moment, sees the old content or the new, whole.
@@ -28,33 +28,46 @@ import { MAX_TRANSFER } from './read-file.ts'
 export function writeFileAtomic(path: string, data: Uint8Array | string | readonly Uint8Array[]): void {
   const pieces =
     typeof data === 'string' ? [new TextEncoder().encode(data)] : data instanceof Uint8Array ? [data] : data
-  const existing = statSync(path, { throwIfNoEntry: false })
-  if (existing && !existing.isFile()) {
-    throw new DataError(`cannot write ${path}: it exists and is not a regular file`, {
-      hint: 'choose another path, or move what is there out of the way',
-    })
-  }
-  const target = existing ? realpathSync(path) : path
-  const folder = dirname(target)
-  const temporary = join(folder, `.${basename(target)}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`)
+  let temporary: string | undefined
   try {
+    const existing = statSync(path, { throwIfNoEntry: false })
+    if (existing && !existing.isFile()) throw notRegular(path)
+    const target = existing ? realpathSync(path) : path
+    temporary = temporaryBeside(target)
     writeDurably(temporary, pieces, existing)
     renameSync(temporary, target)
-    syncFolder(folder)
+    syncFolder(dirname(target))
   } catch (error) {
-    rmSync(temporary, { force: true })
-    throw fileError('write', path, error)
+    if (temporary !== undefined) discard(temporary)
+    throw error instanceof DataError ? error : fileError('write', path, error)
   }
 }
 
-/** Removes the temporary files that killed processes left in `folder` (not in its subfolders). Files of live processes
- *  stay. Returns the names removed. */
+function notRegular(path: string): DataError {
+  return new DataError(`cannot write ${path}: it exists and is not a regular file`, {
+    hint: 'choose another path, or move what is there out of the way',
+  })
+}
+
+/** A name in the same folder that no other call gets, and that tells which process wrote it. */
+export function temporaryBeside(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${PROCESS_TAG}-${randomBytes(4).toString('hex')}.tmp`)
+}
+
+const temporaryName = /^\..+\.(\d+)-(\d+)-[0-9a-f]{8}\.tmp$/
+
+export function isTemporaryName(name: string): boolean {
+  return temporaryName.test(name)
+}
+
+/** Removes what killed processes left half-written in `folder` (not in its subfolders). What live processes write stays.
+ *  Returns the names removed. */
 export function removeStaleTemporaries(folder: string): string[] {
   const removed: string[] = []
   for (const name of readdirSync(folder)) {
-    const writer = /^\..+\.(\d+)-[0-9a-f]{8}\.tmp$/.exec(name)?.[1]
-    if (writer === undefined || isProcessAlive(Number(writer))) continue
-    rmSync(join(folder, name), { force: true })
+    const writer = temporaryName.exec(name)
+    if (!writer || isTagAlive(Number(writer[1]), writer[2])) continue
+    discard(join(folder, name))
     removed.push(name)
   }
   return removed

@@ -3,8 +3,10 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, wr
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { ConfigError } from '../errors.ts'
+import { isTemporaryName, removeStaleTemporaries, temporaryBeside } from './atomic.ts'
+import { discard } from './discard.ts'
 import { errnoOf, fileError } from './file-error.ts'
-import { isProcessAlive, processStart } from './process-alive.ts'
+import { isTagAlive, PROCESS_TAG } from './process-alive.ts'
 
 export type FolderLock = {
   /** Frees the folder. May be called twice; called at process exit if it was not before. */
@@ -21,27 +23,50 @@ export type FolderLock = {
 type Owner = { file: string; pid: number; start: string; host?: string; since?: string }
 
 /** Takes `folder` (made if missing) for this process. A lock left by a process that died, or whose number now belongs to
- *  another process, is taken over; one taken on another host counts as live.
+ *  another process, is taken over; one taken on another host counts as live. Files that killed writers left half-written
+ *  in the folder are removed (see `removeStaleTemporaries`).
  *
  *  Throws ConfigError when a live process, this one included, holds it; DataError when the folder cannot be written. */
 export function lockFolder(folder: string): FolderLock {
   const lock = join(folder, '.lock')
-  const name = `${process.pid}-${processStart(process.pid) ?? 0}-${randomBytes(6).toString('hex')}`
-  const prepared = join(folder, `.lock-${name}`)
+  const name = `${PROCESS_TAG}-${randomBytes(6).toString('hex')}`
+  const prepared = temporaryBeside(lock)
   try {
     mkdirSync(prepared, { recursive: true })
     writeFileSync(join(prepared, name), JSON.stringify({ host: hostname(), since: new Date().toISOString() }))
     take(folder, lock, prepared)
   } catch (error) {
-    rmSync(prepared, { recursive: true, force: true })
+    discard(prepared)
     throw error instanceof ConfigError ? error : fileError('lock', folder, error)
   }
   const release = () => {
-    process.removeListener('exit', release)
+    if (!held.delete(release)) return
+    if (held.size === 0) process.removeListener('exit', releaseAll)
     removeOwner(lock, name)
   }
-  process.once('exit', release)
+  if (held.size === 0) process.on('exit', releaseAll)
+  held.add(release)
+  removeStaleTemporaries(folder)
   return { release }
+}
+
+/** Throws ConfigError when a live process holds `folder`; changes nothing. */
+export function refuseFolderInUse(folder: string): void {
+  const lock = join(folder, '.lock')
+  const owner = readOwner(lock)
+  if (owner && isLive(owner)) throw inUse(folder, lock, owner)
+}
+
+/** Whether a folder holds nothing but what this module and killed writers leave behind. */
+export function isFolderUnused(folder: string): boolean {
+  return readdirSync(folder).every((name) => name === '.lock' || isTemporaryName(name))
+}
+
+/** The locks that this thread holds. */
+const held = new Set<() => void>()
+
+function releaseAll(): void {
+  for (const release of held) release()
 }
 
 function take(folder: string, lock: string, prepared: string): void {
@@ -91,7 +116,7 @@ function readNote(path: string): { host?: string; since?: string } {
 
 function isLive(owner: Owner): boolean {
   if (owner.host !== undefined && owner.host !== hostname()) return true
-  return isProcessAlive(owner.pid, owner.start === '0' ? undefined : owner.start)
+  return isTagAlive(owner.pid, owner.start)
 }
 
 function removeOwner(lock: string, file: string | undefined): void {

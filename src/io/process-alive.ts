@@ -7,9 +7,12 @@ export function processStart(pid: number): string | undefined {
   return stat && stat.state !== 'Z' ? stat.start : undefined
 }
 
-/** Whether process `pid` runs. Given its `start` (see `processStart`), whether it is also the same process, not another
- *  that got the same number later. */
-export function isProcessAlive(pid: number, start?: string): boolean {
+/** This process as part of a file name: `<pid>-<start>`, start 0 where it is not known. */
+export const PROCESS_TAG = `${process.pid}-${processStart(process.pid) ?? 0}`
+
+/** Whether the process with a `PROCESS_TAG` runs: that one, not another that got the same number later (in a container,
+ *  the first process always has the same). */
+export function isTagAlive(pid: number, start: string): boolean {
   try {
     process.kill(pid, 0)
   } catch (error) {
@@ -17,7 +20,7 @@ export function isProcessAlive(pid: number, start?: string): boolean {
   }
   const stat = readStat(pid)
   if (!stat) return true // no /proc here: the number is all there is to go by
-  return stat.state !== 'Z' && (start === undefined || stat.start === start)
+  return stat.state !== 'Z' && (start === '0' || stat.start === start)
 }
 
 function readStat(pid: number): { state: string; start: string } | undefined {

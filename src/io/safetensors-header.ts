@@ -166,7 +166,12 @@ export function hasLoneSurrogate(text: string): boolean {
 
 /** A value as it stands in a message: JSON, cut to a readable length. */
 export function quote(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing'
+  let text: string
+  try {
+    text = JSON.stringify(value) ?? 'nothing'
+  } catch {
+    return 'a deeply nested value' // JSON.parse takes any depth, JSON.stringify recurses
+  }
   return text.length <= 80 ? text : `${text.slice(0, 77)}…`
 }
 

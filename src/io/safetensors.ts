@@ -97,7 +97,11 @@ function tensorOf({ dtype, shape, begin, end }: HeaderEntry, data: Uint8Array): 
   const count = (end - begin) / ELEMENT_BYTES[dtype]
   const aligned = (data.byteOffset + begin) % ELEMENT_BYTES[dtype] === 0
   const source = aligned ? data.subarray(begin, end) : new Uint8Array(data.subarray(begin, end))
-  return { dtype, shape, data: new ARRAYS[dtype](source.buffer, source.byteOffset, count) } as SafetensorsTensor
+  return {
+    dtype,
+    shape,
+    data: new ARRAYS[dtype](source.buffer as ArrayBuffer, source.byteOffset, count),
+  } as SafetensorsTensor
 }
 
 /** The length, the header (padded with blanks so that the data begin at a multiple of 8) and each tensor's bytes. */

@@ -113,14 +113,11 @@ function existingEnd(path: string, truncateTo: number | undefined): number | und
     return undefined
   }
   if (truncateTo !== undefined && bytes.length < truncateTo) throw shorter(path, truncateTo, bytes.length)
-  let end = 0
-  for (const next of recordEnds(bytes)) {
-    if (truncateTo !== undefined && next > truncateTo) break
-    end = next
-  }
-  if (end === 0 && bytes.length > 0) {
+  const ends = [...recordEnds(bytes)]
+  if (ends.length === 0 && bytes.length > 0) {
     throw new DataError(`${path} is not a TensorBoard event file`, { hint: 'choose another path, or delete it' })
   }
+  const end = ends.findLast((position) => position <= (truncateTo ?? bytes.length)) ?? 0
   if (truncateTo !== undefined && end !== truncateTo) {
     throw new DataError(`${path}: expected a record to end at byte ${truncateTo}, the nearest before ends at ${end}`, {
       hint: 'the file is not the one that was written then: delete it to begin a new log',

@@ -17,6 +17,11 @@ export interface JemConfig {
 
   /** Weight of the p(x) term: mean f(x_q) − mean f(x_p). [--p_x_weight] */
   pxWeight: number
+  /** Iterations before the p(x) term joins, while the classifier alone learns; 0: none, as released. */
+  pxStart: number
+  /** Iterations over which the weights of the p(x) term and its regulariser then rise linearly to `pxWeight` and
+   *  `energyL2`; 0: at once, as released. */
+  pxRamp: number
   /** Weight of the p(y|x) term: cross-entropy. [--p_y_given_x_weight] */
   pyxWeight: number
   /** Weight of the p(x,y) term: mean f(x_q)[y] − mean f(x)[y], x_q sampled given the batch's labels. [--p_x_y_weight] */
@@ -38,6 +43,8 @@ export interface JemConfig {
   gradientClip: number
   /** Clamp samples to [-1, 1] after each step. JEM++; not in the released code. */
   clampSamples: boolean
+  /** Mode of the norms while sampling: `eval`, as released; `train`, batch statistics, as JEM++. */
+  samplingMode: 'eval' | 'train'
   /** Samples kept in the replay buffer. [--buffer_size] */
   bufferSize: number
   /** Probability that a chain starts afresh from U(-1, 1) instead of from the buffer. [--reinit_freq] */
@@ -105,6 +112,8 @@ export const defaultConfig: Readonly<JemConfig> = Object.freeze({
   dropout: 0,
   unconditional: false,
   pxWeight: 1,
+  pxStart: 0,
+  pxRamp: 0,
   pyxWeight: 1,
   pxyWeight: 0,
   classConditional: false,
@@ -115,6 +124,7 @@ export const defaultConfig: Readonly<JemConfig> = Object.freeze({
   noiseStd: 0.01,
   gradientClip: 0,
   clampSamples: false,
+  samplingMode: 'eval',
   bufferSize: 10000,
   reinitProbability: 0.05,
   batch: 64,

@@ -68,6 +68,7 @@ void softmax(Stream& stream, In x, Out y, int64_t rows, int64_t columns, bool lo
     using C = ComputeOf<T>;
     const T* const source = x.as<T>(n);
     T* const target = y.as<T>(n);
+    if (n == 0) return;
     forEachRow(stream, rows, columns, [&](int64_t r) {
       const T* const from = source + r * columns;
       T* const to = target + r * columns;
@@ -93,6 +94,7 @@ void softmaxBackward(Stream& stream, In y, In dy, Out dx, int64_t rows, int64_t 
     const T* const output = y.as<T>(n);
     const T* const gradient = dy.as<T>(n);
     T* const target = dx.as<T>(n);
+    if (n == 0) return;
     forEachRow(stream, rows, columns, [&](int64_t r) {
       const T* const p = output + r * columns;
       const T* const g = gradient + r * columns;

@@ -9,6 +9,8 @@
 //
 // Measured (elements.h), 10⁹ elements/s: norm over 16 channels 2.5 in L3 and 1.4 in DRAM, over 256 channels 2.1;
 // backward 2.1 in L3; channelAffine 7.6 in L3.
+#include <initializer_list>
+
 #include "../columns.h"
 #include "../kernels.h"
 
@@ -289,6 +291,7 @@ void channelAffine(Stream& stream, In x, In scale, OptIn shift, Out y, int64_t p
     const T* const factors = scale.as<T>(channels);
     const T* const offsets = shift.as<T>(channels);
     T* const target = y.as<T>(n);
+    if (n == 0) return;
     const int64_t repeats = repeatsOf(channels, positions, kRowWidth), width = repeats * channels;
     forRows(stream, ceilDiv(positions, repeats), width, [&](int64_t first, int64_t last) {
       // Per block, so that no thread reads what another prepares.

@@ -47,6 +47,7 @@ void avgPool2d(Stream& stream, In x, Out y, PoolShape s) {
     using T = decltype(type);
     const T* const source = x.as<T>(xCount);
     T* const target = y.as<T>(countOf(pixels, s.channels));
+    if (xCount == 0) return;  // whatever the other extents are
     forRows(stream, pixels, s.window * s.window * s.channels, [&](int64_t first, int64_t last) {
       for (int64_t p = first; p < last; ++p) {
         const int64_t row = p / outWidth % outHeight * s.stride, column = p % outWidth * s.stride;
@@ -100,6 +101,7 @@ void avgPool2dBackward(Stream& stream, In dy, Out dx, PoolShape s) {
     using T = decltype(type);
     const T* const gradient = dy.as<T>(countOf(s.batch, outHeight, outWidth, s.channels));
     T* const target = dx.as<T>(xCount);
+    if (xCount == 0) return;  // whatever the other extents are
     forRows(stream, pixels, s.channels, [&](int64_t first, int64_t last) {
       for (int64_t p = first; p < last; ++p) {
         const Range rows = windowsOver(p / s.width % s.height, s.window, s.stride, outHeight);

@@ -119,6 +119,23 @@ void argmax(Stream& stream, In x, Out y, int64_t outer, int64_t axis, int64_t in
   });
 }
 
+void pick(Stream& stream, In x, In index, Out y, int64_t outer, int64_t axis, int64_t inner) {
+  const int64_t xCount = countOf(outer, axis, inner), yCount = countOf(outer, inner);
+  const int32_t* const at = index.as<int32_t>(yCount);
+  checkIndices(at, yCount, axis);
+  withFloat(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    const T* const source = x.as<T>(xCount);
+    T* const target = y.as<T>(yCount);
+    if (yCount == 0) return;
+    forRows(stream, outer, inner, [&](int64_t first, int64_t last) {
+      for (int64_t i = first * inner; i < last * inner; ++i) {
+        target[i] = source[(i / inner * axis + at[i]) * inner + i % inner];
+      }
+    });
+  });
+}
+
 void pickBackward(Stream& stream, In index, In dy, Out dx, int64_t outer, int64_t axis, int64_t inner) {
   const int64_t xCount = countOf(outer, axis, inner), yCount = countOf(outer, inner);
   const int32_t* const at = index.as<int32_t>(yCount);
@@ -127,6 +144,7 @@ void pickBackward(Stream& stream, In index, In dy, Out dx, int64_t outer, int64_
     using T = decltype(type);
     const T* const gradient = dy.as<T>(yCount);
     T* const target = dx.as<T>(xCount);
+    if (xCount == 0) return;
     forRows(stream, outer, countOf(axis, inner), [&](int64_t first, int64_t last) {
       std::memset(target + first * axis * inner, 0, sizeof(T) * static_cast<size_t>((last - first) * axis * inner));
       for (int64_t i = first * inner; i < last * inner; ++i) {
@@ -141,6 +159,7 @@ void pickBackward(Stream& stream, In index, In dy, Out dx, int64_t outer, int64_
 void fillReduce(OpTable& ops) {
   ops.reduce = reduce;
   ops.argmax = argmax;
+  ops.pick = pick;
   ops.pickBackward = pickBackward;
 }
 

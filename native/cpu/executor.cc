@@ -1,0 +1,88 @@
+#include "executor.h"
+
+#include <exception>
+
+#include "spin.h"
+
+namespace langevin {
+
+Executor::Executor(int threads) : tasks_(new Task[kCapacity]), stream_(threads), thread_([this] { loop(); }) {}
+
+Executor::~Executor() {
+  stop_.store(true);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    wake_.notify_all();
+  }
+  thread_.join();
+  for (uint64_t i = head_.load(); i < tail_.load(); ++i) {
+    Task& task = tasks_[i % kCapacity];
+    task.call.drop(task.arguments);
+  }
+}
+
+void* Executor::reserve() {
+  const uint64_t tail = tail_.load(std::memory_order_relaxed);
+  if (tail - head_.load(std::memory_order_acquire) >= kCapacity) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    waiting_.store(true);
+    progress_.wait(lock, [&] { return tail - head_.load() < kCapacity; });
+    waiting_.store(false);
+  }
+  return tasks_[tail % kCapacity].arguments;
+}
+
+void Executor::submit(const Call& call) {
+  tasks_[tail_.load(std::memory_order_relaxed) % kCapacity].call = call;
+  tail_.fetch_add(1);
+  if (sleeping_.load()) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    wake_.notify_one();
+  }
+}
+
+void Executor::waitUntilIdle() {
+  const uint64_t tail = tail_.load();
+  std::unique_lock<std::mutex> lock(mutex_);
+  waiting_.store(true);
+  progress_.wait(lock, [&] { return head_.load() >= tail; });
+  waiting_.store(false);
+}
+
+std::string Executor::takeFault() {
+  std::lock_guard<std::mutex> lock(faultMutex_);
+  std::string message;
+  message.swap(fault_);
+  return message;
+}
+
+void Executor::loop() {
+  for (;;) {
+    const uint64_t head = head_.load(std::memory_order_relaxed);
+    for (int spins = 0; spins < kSpins && tail_.load(std::memory_order_acquire) == head && !stop_.load(); ++spins) {
+      pauseCore();
+    }
+    if (tail_.load() == head) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      sleeping_.store(true);
+      wake_.wait(lock, [&] { return tail_.load() != head || stop_.load(); });
+      sleeping_.store(false);
+    }
+    if (stop_.load()) return;
+    Task& task = tasks_[head % kCapacity];
+    try {
+      task.call.run(stream_, task.arguments);
+    } catch (const std::exception& error) {
+      std::lock_guard<std::mutex> lock(faultMutex_);
+      if (fault_.empty()) fault_ = std::string(task.call.name) + ": " + error.what();
+    }
+    task.call.drop(task.arguments);
+    head_.fetch_add(1);
+    if (waiting_.load()) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      progress_.notify_all();
+    }
+  }
+}
+
+}  // namespace langevin

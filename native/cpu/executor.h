@@ -1,0 +1,57 @@
+// The CPU device's queue: calls run one after another on a thread of its own, off the JavaScript thread.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "../core/device.h"
+#include "stream.h"
+
+namespace langevin {
+
+/// A call waiting in the queue. Its arguments live inline, so that enqueuing allocates nothing.
+struct Task {
+  Call call;
+  alignas(16) unsigned char arguments[kTaskBytes];
+};
+
+/// One producer: the JavaScript thread that owns the device.
+class Executor {
+ public:
+  explicit Executor(int threads);
+  ~Executor();  // waits for the task in progress and drops the rest
+
+  /// A place for the next call's arguments; blocks while the queue is full. Follow with submit().
+  void* reserve();
+  void submit(const Call& call);
+  void waitUntilIdle();
+
+  /// The first fault since the last call, empty if none: "conv2d: a buffer of …".
+  std::string takeFault();
+  Stream& stream() { return stream_; }
+
+  static constexpr uint64_t kCapacity = 1024;
+
+ private:
+  void loop();
+
+  std::unique_ptr<Task[]> tasks_;
+  std::atomic<uint64_t> head_{0};  // next to run
+  std::atomic<uint64_t> tail_{0};  // next to fill
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> sleeping_{false};
+  std::atomic<bool> waiting_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable progress_;
+  std::mutex faultMutex_;
+  std::string fault_;
+  Stream stream_;
+  std::thread thread_;
+};
+
+}  // namespace langevin

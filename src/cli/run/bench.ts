@@ -1,0 +1,184 @@
+import { cpus } from 'node:os'
+import { grad } from '../../autograd/backward.ts'
+import { ConfigError } from '../../errors.ts'
+import { JemModel } from '../../jem/model.ts'
+import { sgld } from '../../jem/sampler.ts'
+import type { Device } from '../../native/contract.ts'
+import { conv2d } from '../../ops/conv2d.ts'
+import { normal, uniform } from '../../ops/random.ts'
+import { Generator } from '../../random/generator.ts'
+import { instructionSet } from '../../tensor/instruction-set.ts'
+import { memory, resetPeakMemory, synchronize } from '../../tensor/memory.ts'
+import { scope } from '../../tensor/scope.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import type { BenchConvOptions, BenchOptions, BenchSgldOptions } from '../commands/bench.ts'
+import type { CliContext } from '../context.ts'
+import { openDevice, threadCount } from '../device.ts'
+import { formatTable } from '../table.ts'
+
+/** One measurement is at least this long (ms): the clock and the wait for the device then count for nothing. */
+const roundMs = 50
+
+const classes = 10
+
+/** Image-steps per second of SGLD as training runs it: forward, gradient to the images, noisy update; f32, no norm. */
+export async function runBenchSgld(options: BenchSgldOptions, context: CliContext): Promise<void> {
+  const { net, size, channels, batch } = options
+  if (size < 8) throw new ConfigError(`--size must be a whole number >= 8, got ${size}`)
+  const device = openDevice(options)
+  const generator = new Generator(1)
+  const model = new JemModel({ model: net, classes, channels, device, generator }).eval()
+  const x = uniform([batch, size, size, channels], generator, { low: -1, high: 1, device })
+  try {
+    const run = timed(device, (steps) => sgld(model, x, generator, { steps, stepSize: 1, noiseStd: 0.01 }))
+    run(2)
+    synchronize(device)
+    resetPeakMemory(device)
+    const times = await measure(run, options, context.signal)
+    const msPerStep = median(times)
+    const result = {
+      net,
+      size,
+      channels,
+      batch,
+      threads: threadCount(device),
+      device,
+      imageStepsPerSecond: (1000 * batch) / msPerStep,
+      msPerStep,
+      peakBytes: memory(device).peakBytes,
+      rounds: times.length,
+      fastestMs: Math.min(...times),
+      slowestMs: Math.max(...times),
+      ...about(device),
+    }
+    if (options.json) {
+      context.stdout.write(`${JSON.stringify(result)}\n`)
+      return
+    }
+    context.stdout.write(`${heading(`SGLD of ${net}, ${batch} images of ${size}×${size}×${channels}`, device)}\n`)
+    context.stdout.write(
+      formatTable([
+        ['image-steps/s', result.imageStepsPerSecond.toFixed(1)],
+        ['ms/step', msPerStep.toFixed(3)],
+        ['ms/step, fastest', result.fastestMs.toFixed(3)],
+        ['ms/step, slowest', result.slowestMs.toFixed(3)],
+        ['peak memory', `${(result.peakBytes / 1e6).toFixed(1)} MB`],
+      ]),
+    )
+  } finally {
+    x.dispose()
+    model.dispose()
+  }
+}
+
+/** One convolution with bias, "same" padding: forward, gradient to the input, gradient to weight and bias. */
+export async function runBenchConv(options: BenchConvOptions, context: CliContext): Promise<void> {
+  const { size, in: cin, out: cout, kernel, stride, batch } = options
+  const padding = Math.floor(kernel / 2)
+  if (size + 2 * padding < kernel) {
+    throw new ConfigError(`--kernel must be at most ${size + 2 * padding} for --size ${size}, got ${kernel}`)
+  }
+  const device = openDevice(options)
+  const generator = new Generator(1)
+  const x = normal([batch, size, size, cin], generator, { device })
+  const weight = normal([kernel, kernel, cin, cout], generator, { device, std: 0.1 })
+  const bias = normal([cout], generator, { device })
+  const forward = () => conv2d(x, weight, { bias, stride, padding })
+  const probe = forward()
+  const dy = normal(probe.shape, generator, { device })
+  const flop = 2 * probe.size * cin * kernel * kernel
+  probe.dispose()
+
+  const forwards = timed(device, (repeats) => {
+    for (let i = 0; i < repeats; i++) forward().dispose()
+  })
+  // The forward pass that a gradient needs is not part of its time.
+  const backwards = (wanted: Tensor[]) => (repeats: number) => {
+    let ms = 0
+    for (const leaf of wanted) leaf.requiresGrad = true
+    for (let i = 0; i < repeats; i++) {
+      scope(() => {
+        const y = forward()
+        ms += timed(device, () => grad(y, wanted, dy))(1)
+      })
+    }
+    for (const leaf of wanted) leaf.requiresGrad = false
+    return ms
+  }
+  try {
+    const passes: Record<string, { ms: number; gflops: number }> = {}
+    for (const [name, run] of Object.entries({
+      forward: forwards,
+      inputGradient: backwards([x]),
+      weightGradient: backwards([weight, bias]),
+    })) {
+      run(2)
+      const ms = median(await measure(run, { ...options, seconds: options.seconds / 3 }, context.signal))
+      passes[name] = { ms, gflops: flop / ms / 1e6 }
+    }
+    const shape = { size, in: cin, out: cout, kernel, stride, padding, batch }
+    if (options.json) {
+      const result = { ...shape, threads: threadCount(device), device, ...passes, ...about(device) }
+      context.stdout.write(`${JSON.stringify(result)}\n`)
+      return
+    }
+    const title = `${kernel}×${kernel} convolution ${cin} → ${cout}, stride ${stride}, ${batch} images of ${size}×${size}`
+    context.stdout.write(`${heading(title, device)}\n`)
+    const rows = Object.entries(passes).map(([name, { ms, gflops }]) => [
+      name.replace('Gradient', ' gradient'),
+      ms.toFixed(3),
+      gflops.toFixed(1),
+    ])
+    context.stdout.write(formatTable(rows, ['', 'ms', 'GFLOP/s']))
+  } finally {
+    for (const t of [x, weight, bias, dy]) t.dispose()
+  }
+}
+
+/** `run` with the milliseconds it takes, the device's part included. */
+function timed(device: Device, run: (repeats: number) => void): (repeats: number) => number {
+  return (repeats) => {
+    synchronize(device)
+    const start = performance.now()
+    run(repeats)
+    synchronize(device)
+    return performance.now() - start
+  }
+}
+
+/** Milliseconds of one repeat, one figure a round. `run` returns what its repeats took. */
+async function measure(
+  run: (repeats: number) => number,
+  { seconds }: Pick<BenchOptions, 'seconds'>,
+  signal: AbortSignal,
+): Promise<number[]> {
+  const repeats = Math.max(1, Math.ceil(roundMs / Math.max(1e-3, run(1))))
+  const times: number[] = []
+  const end = performance.now() + 1000 * seconds
+  do {
+    times.push(run(repeats) / repeats)
+    // Lets Ctrl-C in.
+    await new Promise(setImmediate)
+    signal.throwIfAborted()
+  } while (performance.now() < end)
+  return times
+}
+
+function about(device: Device) {
+  return {
+    ...(device === 'cpu' ? { cpu: cpus()[0]?.model, instructionSet: instructionSet() } : {}),
+    node: process.version,
+    date: new Date().toISOString(),
+  }
+}
+
+function heading(what: string, device: Device): string {
+  const where = device === 'cpu' ? `${cpus()[0]?.model}, ${instructionSet()}, ${threadCount(device)} threads` : device
+  return `${what}; f32; ${where}; median\n`
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}

@@ -1,0 +1,110 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { DATASET_NAMES, loadDataset } from '../../data/catalog.ts'
+import { CheckpointError, ConfigError } from '../../errors.ts'
+import { type CheckpointMeta, hasCheckpoint, readCheckpoint } from '../../jem/checkpoint.ts'
+import type { JemConfig } from '../../jem/config.ts'
+import { trainRun } from '../../jem/run.ts'
+import type { TrainOptions } from '../commands/train.ts'
+import type { CliContext } from '../context.ts'
+import { openDevice } from '../device.ts'
+import { flagOf } from '../options.ts'
+import { createProgress } from '../progress.ts'
+
+/** Settings that a resumed run may change: they leave what it has computed so far true. */
+const changeable: readonly (keyof JemConfig)[] = [
+  'steps',
+  'epochs',
+  'device',
+  'threads',
+  'checkpointEvery',
+  'evalEvery',
+  'sampleEvery',
+  'logEvery',
+  'maxRollbacks',
+  'rollbackLrFactor',
+]
+
+export async function runTrain(options: TrainOptions, context: CliContext): Promise<void> {
+  const { out, resume } = options
+  const { config, source } = resume ? resumed(options) : { config: options.config, source: absolute(options.data!) }
+  const data = loadDataset(source, { split: 'train' })
+  const device = openDevice(config)
+  const batch = config.batch * (Number(config.pxWeight > 0) + Number(config.pxyWeight > 0))
+  let progress: ReturnType<typeof createProgress> | undefined
+  let first: number | undefined
+  try {
+    const result = await trainRun({
+      config,
+      data,
+      source,
+      folder: out,
+      device,
+      resume,
+      signal: context.signal,
+      onStep: ({ step, loss, fData, fSample, accuracy, validationAccuracy }, total) => {
+        first ??= step - 1
+        progress ??= createProgress({ stream: context.stderr, total, label: 'train' })
+        progress.update({
+          step,
+          imageSteps: (step - first) * batch * config.sgldSteps,
+          loss,
+          fData: fData ?? undefined,
+          fSample: fSample ?? undefined,
+          accuracy: accuracy ?? undefined,
+        })
+        if (validationAccuracy !== undefined) {
+          progress.print(`step ${step}: validation accuracy ${(100 * validationAccuracy).toFixed(2)} %`)
+        }
+      },
+      onMessage: (message) => (progress ? progress.print(message) : context.stderr.write(`${message}\n`)),
+    })
+    progress?.finish()
+    context.stderr.write(
+      result.finished
+        ? `done: ${result.steps} steps in ${out}; next: langevin sample --run ${out} --out samples.png, langevin eval --run ${out}\n`
+        : `stopped at step ${result.steps}, saved; continue with: langevin train --resume --out ${out}\n`,
+    )
+  } finally {
+    progress?.finish()
+  }
+}
+
+/** The configuration of the run in the folder, with what may be changed. Throws CheckpointError, ConfigError. */
+function resumed({ out, data, given }: TrainOptions): { config: JemConfig; source: string } {
+  const saved = hasCheckpoint(out) ? readCheckpoint(out).meta : readRunConfig(out)
+  for (const [key, value] of Object.entries(given)) {
+    const before = saved.config[key as keyof JemConfig]
+    if (!changeable.includes(key as keyof JemConfig) && JSON.stringify(before) !== JSON.stringify(value)) {
+      throw new ConfigError(
+        `${flagOf(key)} is ${JSON.stringify(before)} in this run, and cannot become ${JSON.stringify(value)}`,
+        { hint: 'resume without it, or start a new run' },
+      )
+    }
+  }
+  const config = { ...saved.config, ...given }
+  if (given.epochs !== undefined) config.steps = 0
+  return { config, source: data === undefined ? saved.data.source : absolute(data) }
+}
+
+/** What a run that was stopped before its first checkpoint was to become. */
+function readRunConfig(out: string): Pick<CheckpointMeta, 'config' | 'data'> {
+  const path = join(out, 'config.json')
+  if (!existsSync(path)) {
+    throw new CheckpointError(`there is no run in ${out} to resume`, { hint: 'start it without --resume' })
+  }
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'))
+  } catch (cause) {
+    throw new CheckpointError(`${path} cannot be read, and there is no checkpoint: ${(cause as Error).message}`, {
+      hint: 'delete the folder and start again without --resume',
+      cause,
+    })
+  }
+}
+
+/** A path as it holds from any folder: a run may be resumed from elsewhere. Names stay. */
+function absolute(source: string): string {
+  const [, prefix = '', path] = /^([a-z0-9-]+:)?(.*)$/s.exec(source)!
+  return existsSync(path) && !(DATASET_NAMES.includes(path) && prefix === '') ? `${prefix}${resolve(path)}` : source
+}

@@ -1,0 +1,87 @@
+export { backward, grad } from './autograd/backward.ts'
+export { GradcheckError, type GradcheckOptions, gradcheck } from './autograd/gradcheck.ts'
+export { enableGrad, noGrad } from './autograd/graph.ts'
+export { DATASET_NAMES, type LoadOptions, loadDataset } from './data/catalog.ts'
+export type { Dataset } from './data/dataset.ts'
+export { IndexLoader, splitIndices } from './data/loader.ts'
+export * from './errors.ts'
+export { type GoldenResult, verifyGolden } from './eval/golden.ts'
+export * from './eval/metrics.ts'
+export * from './eval/scores.ts'
+export { checkKernels, type KernelCheck } from './eval/self-check.ts'
+export { type ImageGridOptions, imageGrid, writeImageGrid } from './io/grid.ts'
+export { encodePng } from './io/png.ts'
+export * from './io/pytorch.ts'
+export {
+  encodeSafetensors,
+  parseSafetensors,
+  readSafetensors,
+  type SafetensorsFile,
+  type SafetensorsTensor,
+  writeSafetensors,
+} from './io/safetensors.ts'
+export { openEventFile } from './io/tensorboard.ts'
+export { type Checkpoint, type CheckpointMeta, partOf, readCheckpoint } from './jem/checkpoint.ts'
+export { defaultConfig, type JemConfig } from './jem/config.ts'
+export { type LoadedRun, loadRun } from './jem/loadRun.ts'
+export { JemModel, type JemModelOptions, type JemOutput } from './jem/model.ts'
+export { type Batches, type Objective, objective } from './jem/objective.ts'
+export { type PredictOptions, predict } from './jem/predict.ts'
+export { ReplayBuffer, type ReplayBufferOptions } from './jem/replayBuffer.ts'
+export { type RunOptions, type RunResult, trainRun } from './jem/run.ts'
+export { inputGradient, type SamplerOptions, sgld } from './jem/sampler.ts'
+export { JemTrainer, type StepMetrics, type TrainerState } from './jem/trainer.ts'
+export type { Device, DType } from './native/contract.ts'
+export type { Init, LayerOptions } from './nn/init.ts'
+export { Conv2d, Linear } from './nn/layers.ts'
+export { Module } from './nn/module.ts'
+export { BatchNorm, makeNorm, Norm, type NormName } from './nn/norms.ts'
+export { fromPyTorch, loadStateDict, toPyTorch } from './nn/stateDict.ts'
+export { parseModelName, WideResNet, type WideResNetOptions } from './nn/wideResNet.ts'
+export { accumulate } from './ops/accumulate.ts'
+export * from './ops/arithmetic.ts'
+export { assign, cast, clone } from './ops/cast.ts'
+export { type Conv2dOptions, conv2d, conv2dBoth } from './ops/conv2d.ts'
+export { linear, matmul } from './ops/matmul.ts'
+export { batchNorm, channelAffine, groupNorm, instanceNorm, type Normalised, type NormOptions } from './ops/norm.ts'
+export { avgPool2d, globalAvgPool } from './ops/pool.ts'
+export { dropout, normal, randomInt, uniform } from './ops/random.ts'
+export { argmax, l2Norm, max, mean, min, type ReduceOptions, sum } from './ops/reduce.ts'
+export { gatherRows, pick, scatterRows } from './ops/rows.ts'
+export { broadcastTo, concat, crop, flip, pad, padReflect, reshape, slice, transpose } from './ops/shape.ts'
+export { crossEntropy, logSoftmax, logsumexp, softmax } from './ops/softmax.ts'
+export { imageBatch, type SgldOptions, sgldUpdate, sumOfSquares } from './ops/training.ts'
+export {
+  abs,
+  affine,
+  clamp,
+  elu,
+  exp,
+  gelu,
+  leakyRelu,
+  log,
+  neg,
+  power,
+  reciprocal,
+  relu,
+  sigmoid,
+  sign,
+  silu,
+  softplus,
+  sqrt,
+  square,
+  tanh,
+} from './ops/unary.ts'
+export { Adam, type AdamOptions } from './optim/adam.ts'
+export type { Optimizer } from './optim/optimizer.ts'
+export { learningRate, type ScheduleOptions } from './optim/schedule.ts'
+export { Sgd, type SgdOptions } from './optim/sgd.ts'
+export { Generator, type GeneratorState, type Purpose, purposes } from './random/generator.ts'
+export { philox4x32 } from './random/philox.ts'
+export { full, type NestedNumbers, ones, type TensorOptions, tensor, zeros } from './tensor/create.ts'
+export { bytesOf, fromBf16, type HostArray, toBf16 } from './tensor/dtype.ts'
+export { instructionSet, instructionSets, setInstructionSet } from './tensor/instruction-set.ts'
+export { liveTensors, setLeakDebug } from './tensor/leaks.ts'
+export { type Memory, memory, resetPeakMemory, setMemoryLimit, setThreads, synchronize } from './tensor/memory.ts'
+export { keep, scope } from './tensor/scope.ts'
+export { empty, Tensor } from './tensor/tensor.ts'

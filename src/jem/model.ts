@@ -1,0 +1,63 @@
+import { ConfigError } from '../errors.ts'
+import type { LayerOptions } from '../nn/init.ts'
+import { Linear } from '../nn/layers.ts'
+import { Module } from '../nn/module.ts'
+import type { NormName } from '../nn/norms.ts'
+import { parseModelName, WideResNet } from '../nn/wideResNet.ts'
+import { pick } from '../ops/rows.ts'
+import { reshape } from '../ops/shape.ts'
+import { logsumexp } from '../ops/softmax.ts'
+import type { Generator } from '../random/generator.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+
+export interface JemModelOptions extends LayerOptions {
+  /** `wrn-<depth>-<width>` */
+  model: string
+  classes: number
+  /** Channels of the images. */
+  channels: number
+  norm?: NormName
+  dropout?: number
+  /** A separate scalar energy head (class `F` of the released code) instead of logsumexp of the logits (class `CCF`). */
+  unconditional?: boolean
+}
+
+/** What one pass through the network says of a batch. */
+export interface JemOutput {
+  /** [batch, classes]: f(x)[y], the unnormalised log p(x, y). */
+  logits: Tensor
+  /** [batch]: f(x), the unnormalised log p(x); the energy is −f(x). */
+  f: Tensor
+}
+
+/** The joint energy-based model: a WideResNet whose logits are read as p(y|x), p(x, y) and p(x) (JEM eq. 5 to 7). */
+export class JemModel extends Module {
+  readonly options: JemModelOptions
+  private readonly trunk: WideResNet
+  private readonly classOutput: Linear
+  private readonly energyOutput: Linear | undefined
+
+  constructor(options: JemModelOptions) {
+    super()
+    if (options.classes < 1) throw new ConfigError(`classes must be >= 1, got ${options.classes}`)
+    this.options = options
+    this.trunk = this.part('f', new WideResNet({ ...options, ...parseModelName(options.model) }))
+    this.classOutput = this.part('class_output', new Linear(this.trunk.featureCount, options.classes, options))
+    if (options.unconditional) {
+      this.energyOutput = this.part('energy_output', new Linear(this.trunk.featureCount, 1, options))
+    }
+  }
+
+  /** x: [batch, height, width, channels] in about [-1, 1]. */
+  forward(x: Tensor, dropoutGenerator?: Generator): JemOutput {
+    const features = this.trunk.forward(x, dropoutGenerator)
+    const logits = this.classOutput.forward(features)
+    const f = this.energyOutput ? reshape(this.energyOutput.forward(features), [x.shape[0]]) : logsumexp(logits)
+    return { logits, f }
+  }
+
+  /** f(x)[y] for one label (i32) each: [batch]. */
+  jointLogDensity(x: Tensor, labels: Tensor): Tensor {
+    return pick(this.forward(x).logits, labels)
+  }
+}

@@ -1,0 +1,133 @@
+import { recordOutputs, wantsGrad } from '../autograd/graph.ts'
+import { ShapeError } from '../errors.ts'
+import type { ConvShape } from '../native/contract.ts'
+import { empty, type Tensor } from '../tensor/tensor.ts'
+import { expectAlike, expectDType, expectShape, shapeText } from './check.ts'
+import { signBits } from './unary.ts'
+
+export interface Conv2dOptions {
+  /** [cout] */
+  bias?: Tensor
+  /** Added to the result before the activation; the output's shape. */
+  residual?: Tensor
+  stride?: number
+  /** Zeros around the image, on both axes. */
+  padding?: number
+  /** LeakyReLU with this slope on the result; none: no activation. */
+  leakySlope?: number
+}
+
+function shapeOf(op: string, x: Tensor, weight: Tensor, stride: number, padding: number): ConvShape {
+  const [batch, height, width, cin] = expectShape(op, 'x', x, ['batch', 'height', 'width', 'cin'])
+  const [kh, kw, , cout] = expectShape(op, 'weight', weight, ['kh', 'kw', cin, 'cout'], `input has ${cin} channels`)
+  if (weight.size === 0) throw new ShapeError(`${op}: weight must have extents >= 1, got ${shapeText(weight.shape)}`)
+  if (!Number.isInteger(stride) || stride < 1)
+    throw new ShapeError(`${op}: stride must be a whole number >= 1, got ${stride}`)
+  if (!Number.isInteger(padding) || padding < 0) {
+    throw new ShapeError(`${op}: padding must be a whole number >= 0, got ${padding}`)
+  }
+  if (height < 1 || width < 1 || height + 2 * padding < kh || width + 2 * padding < kw) {
+    throw new ShapeError(`${op}: a ${kh}×${kw} kernel does not fit x ${shapeText(x.shape)} with padding ${padding}`)
+  }
+  return [batch, height, width, cin, cout, kh, kw, stride, padding]
+}
+
+function outputShape([batch, height, width, , cout, kh, kw, stride, padding]: ConvShape): number[] {
+  return [
+    batch,
+    Math.floor((height + 2 * padding - kh) / stride) + 1,
+    Math.floor((width + 2 * padding - kw) / stride) + 1,
+    cout,
+  ]
+}
+
+/**
+ * 2-D convolution (cross-correlation, as in every deep-learning library): x [batch, height, width, cin], weight
+ * [kh, kw, cin, cout] → [batch, outHeight, outWidth, cout], with bias, residual and LeakyReLU in the same pass over
+ * memory. The graph keeps x only if the weight wants a gradient, the weight only if x does, and of the activation one
+ * bit per element. Throws ShapeError, DTypeError.
+ */
+export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): Tensor {
+  return convolve(x, weight, options, false)[0]
+}
+
+/** As `conv2d` with an activation, and also the value before it: [activated, preActivation]. */
+export function conv2dBoth(
+  x: Tensor,
+  weight: Tensor,
+  options: Conv2dOptions & { leakySlope: number },
+): [activated: Tensor, preActivation: Tensor] {
+  const [activated, pre] = convolve(x, weight, options, true)
+  return [activated, pre!]
+}
+
+function convolve(x: Tensor, weight: Tensor, options: Conv2dOptions, both: boolean): [Tensor, Tensor | undefined] {
+  const { bias, residual, stride = 1, padding = 0, leakySlope } = options
+  expectDType('conv2d', 'x', x)
+  expectAlike('conv2d', { x, weight, bias, residual })
+  const s = shapeOf('conv2d', x, weight, stride, padding)
+  const outShape = outputShape(s)
+  if (bias) expectShape('conv2d', 'bias', bias, [s[4]])
+  if (residual) expectShape('conv2d', 'residual', residual, outShape, "the output's shape")
+
+  const inputs = [x, weight, bias, residual]
+  const y = empty(outShape, x.dtype, x.device)
+  const pre = both ? empty(outShape, x.dtype, x.device) : undefined
+  const signs = leakySlope !== undefined && inputs.some(wantsGrad) ? signBits(y) : undefined
+  x.native.conv2d(
+    x.handle,
+    weight.handle,
+    bias?.handle ?? 0,
+    residual?.handle ?? 0,
+    y.handle,
+    pre?.handle ?? 0,
+    signs?.handle ?? 0,
+    ...s,
+    leakySlope ?? 1,
+  )
+
+  const save = [wantsGrad(weight) ? x : undefined, wantsGrad(x) ? weight : undefined, signs] as const
+  recordOutputs('conv2d', pre ? [y, pre] : [y], inputs, save, ([dy, dpre], [x_, w_, signs_], needs) => {
+    let dz = dpre // ∂loss/∂(value before the activation)
+    if (dy) {
+      dz = signs_ ? activationBackward(dy, signs_, leakySlope!, dpre) : dy
+    }
+    if (!dz) return []
+    const dx = needs[0] ? empty(x.shape, dz.dtype, dz.device) : undefined
+    if (dx) dz.native.conv2dBackwardInput(dz.handle, w_!.handle, 0, 0, dx.handle, ...s, 1)
+    const [dw, db] = weightGradients(x_, dz, s, weight.shape, needs[1], needs[2])
+    return [dx, dw, db, needs[3] ? dz : undefined]
+  })
+  signs?.dispose() // the graph has its own reference
+  return [y, pre]
+}
+
+/** dy · (bit ? 1 : slope) + add */
+function activationBackward(dy: Tensor, signs: Tensor, slope: number, add: Tensor | undefined): Tensor {
+  const dz = empty(dy.shape, dy.dtype, dy.device)
+  dy.native.leakyReluBackward(dy.handle, signs.handle, add?.handle ?? 0, dz.handle, dy.size, slope)
+  return dz
+}
+
+function weightGradients(
+  x: Tensor | undefined,
+  dz: Tensor,
+  s: ConvShape,
+  weightShape: readonly number[],
+  wantWeight: boolean,
+  wantBias: boolean,
+): [Tensor | undefined, Tensor | undefined] {
+  if (!wantWeight) return [undefined, wantBias ? sumChannels(dz) : undefined]
+  const dw = empty(weightShape, dz.dtype, dz.device)
+  const db = wantBias ? empty([s[4]], dz.dtype, dz.device) : undefined
+  dz.native.conv2dBackwardWeight(x!.handle, dz.handle, dw.handle, db?.handle ?? 0, ...s)
+  return [dw, db]
+}
+
+/** Σ over all but the last axis. */
+function sumChannels(x: Tensor): Tensor {
+  const channels = x.shape.at(-1)!
+  const y = empty([channels], x.dtype, x.device)
+  x.native.reduce(0, x.handle, y.handle, 1, channels === 0 ? 0 : x.size / channels, channels)
+  return y
+}

@@ -1,0 +1,135 @@
+import { copyFileSync, existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { decode } from 'fast-png'
+import { describe, expect, it } from 'vitest'
+import { readSafetensors, writeSafetensors } from '../../src/io/safetensors.ts'
+import { temporaryFolder } from '../io/temporary-folder.ts'
+import { langevin } from './collect.ts'
+import { snapshot, tinyRun, writeBars } from './small-run.ts'
+
+const golden = fileURLToPath(new URL('../fixtures/golden/wrn-10-1-none.safetensors', import.meta.url))
+
+async function done(argv: string | readonly string[]): Promise<{ stdout: string; stderr: string }> {
+  const { code, stdout, stderr } = await langevin(argv)
+  expect(code, stderr).toBe(0)
+  return { stdout, stderr }
+}
+
+describe('from training to judgement', { timeout: 120_000 }, () => {
+  it('train, sample, eval', async () => {
+    const folder = temporaryFolder()
+    writeBars(folder, 60)
+    writeBars(folder, 24, { split: 'test' })
+    const run = join(folder, 'run')
+    const { stderr } = await done(`train --data ${folder} --out ${run} ${tinyRun} --ema 0.9 --sample-every 3`)
+    expect(stderr).toContain(`done: 6 steps in ${run}`)
+    const lines = readFileSync(join(run, 'metrics.jsonl'), 'utf8').trimEnd().split('\n')
+    expect(lines.map((line) => JSON.parse(line).step)).toEqual([1, 2, 3, 4, 5, 6])
+    for (const key of ['step', 'loss', 'fData', 'fSample', 'crossEntropy', 'accuracy']) {
+      expect(typeof JSON.parse(lines[0])[key], key).toBe('number')
+    }
+    expect(existsSync(join(run, 'samples', 'step-000006.png'))).toBe(true)
+    const before = snapshot(run)
+
+    const png = join(folder, 'x.png')
+    const samples = async (flags: string) => {
+      const { stdout } = await done(`sample --run ${run} --out ${png} ${flags}`)
+      expect(stdout).toContain(`${png}: `)
+      return decode(readFileSync(png))
+    }
+    // 9 images of 12×12, each pixel 5 wide, in 3 columns with gaps of 2.
+    expect(await samples('--n 9')).toMatchObject({ width: 3 * 62 + 2, height: 3 * 62 + 2, channels: 1 })
+    expect((await samples('--n 9 --seed 2')).data).not.toEqual((await samples('--n 9 --seed 3')).data)
+    expect((await samples('--n 9 --seed 2')).data).toEqual((await samples('--n 9 --seed 2')).data)
+    await samples('--n 4 --fresh --steps 3')
+    expect((await samples('--n 4 --fresh --steps 3 --class 1')).data).not.toEqual(
+      (await samples('--n 4 --fresh --steps 3 --class 2')).data,
+    )
+    const { stderr: notice } = await done(`sample --run ${run} --out ${png} --n 17 --steps 0`)
+    expect(notice).toBe('notice: the replay buffer holds only 16 samples\n')
+
+    const json = join(folder, 'eval.json')
+    const { stdout } = await done(`eval --run ${run} --ood ${folder} --json ${json}`)
+    expect(stdout).toContain('with noise of standard deviation 0.03 on all images')
+    const result = JSON.parse(readFileSync(json, 'utf8'))
+    expect(result).toMatchObject({ n: 24, weights: 'average', step: 6 })
+    for (const key of ['accuracy', 'nll', 'ece15', 'ece20']) expect(typeof result[key], key).toBe('number')
+    const [[, against]] = Object.entries(result.ood) as [string, Record<string, { auroc: number } & number>][]
+    expect(against.n).toBe(24)
+    // The same images on both sides: each differs from its twin by noise alone.
+    for (const score of ['logpx', 'maxprob', 'mass']) {
+      expect(against[score].auroc).toBeGreaterThan(0.3)
+      expect(against[score].auroc).toBeLessThan(0.7)
+    }
+    expect(JSON.parse((await done(`eval --run ${run} --json -`)).stdout)).toMatchObject({ n: 24, ood: {} })
+    expect(snapshot(run)).toEqual(before)
+  })
+
+  it('Ctrl-C saves and leaves with 130, and --resume ends with the same bits', async () => {
+    const folder = temporaryFolder()
+    const data = writeBars(folder)
+    const [whole, parts] = [join(folder, 'whole'), join(folder, 'parts')]
+    await done(`train --data ${data} --out ${whole} ${tinyRun}`)
+    const controller = new AbortController()
+    const stopped = langevin(`train --data ${data} --out ${parts} ${tinyRun}`, { signal: controller.signal })
+    while (!existsSync(join(parts, 'checkpoint.safetensors'))) await new Promise((resume) => setTimeout(resume, 1))
+    controller.abort()
+    const { code, stderr } = await stopped
+    expect(code).toBe(130)
+    expect(stderr).toMatch(/stopped at step \d, saved; continue with: langevin train --resume --out/)
+    await done(['train', '--resume', '--out', parts])
+    expect(readFileSync(join(parts, 'metrics.jsonl'), 'utf8')).toBe(readFileSync(join(whole, 'metrics.jsonl'), 'utf8'))
+    const [a, b] = [whole, parts].map((run) => readSafetensors(join(run, 'checkpoint.safetensors')).tensors)
+    expect(b).toEqual(a)
+  })
+})
+
+describe('verify', { timeout: 120_000 }, () => {
+  it('passes golden vectors, in a table and as JSON', async () => {
+    const { stdout } = await done(['verify', golden, '--dtype', 'f64'])
+    expect(stdout).toMatch(/eval\/grad_x_f +\S+ +\S+ +1e-9 relative +pass/)
+    expect(stdout).toMatch(/all \d+ within tolerance/)
+    const [report] = JSON.parse((await done(['verify', golden, '--json'])).stdout)
+    expect(report).toMatchObject({ file: golden, dtype: 'f32', pass: true })
+    expect(report.results[0]).toMatchObject({ key: 'eval/logits', tolerance: 2e-5, pass: true })
+  })
+
+  it('fails, with exit code 1, where one value is off', async () => {
+    const path = join(temporaryFolder(), 'off.safetensors')
+    copyFileSync(golden, path)
+    const { tensors, metadata } = readSafetensors(path)
+    const f = tensors.get('eval/f')!.data as Float64Array
+    f[1] += 1e-6 * f[1]
+    writeSafetensors(path, tensors, metadata)
+    const { code, stdout } = await langevin(['verify', path, '--dtype', 'f64'])
+    expect(code).toBe(1)
+    expect(stdout.split('\n').filter((line) => / {2}FAIL$/.test(line))).toEqual([expect.stringMatching(/^eval\/f /)])
+  })
+})
+
+describe('the machine', { timeout: 120_000 }, () => {
+  it('bench sgld and bench conv print what programs read', async () => {
+    const flags = '--seconds 0.1 --batch 2 --threads 1 --json'
+    const sgld = JSON.parse((await done(`bench sgld ${flags}`)).stdout)
+    expect(sgld).toMatchObject({ net: 'wrn-10-1', size: 28, channels: 1, batch: 2, threads: 1, device: 'cpu' })
+    for (const key of ['imageStepsPerSecond', 'msPerStep', 'peakBytes']) expect(sgld[key], key).toBeGreaterThan(0)
+    expect(sgld.imageStepsPerSecond).toBeCloseTo((1000 * 2) / sgld.msPerStep, 6)
+    const conv = JSON.parse((await done(`bench conv ${flags} --in 5 --out 7 --stride 2`)).stdout)
+    for (const pass of ['forward', 'inputGradient', 'weightGradient']) {
+      // 2 · batch · 14² · 5 · 7 · 9 operations.
+      expect(conv[pass].gflops).toBeCloseTo((2 * 2 * 14 * 14 * 5 * 7 * 9) / conv[pass].ms / 1e6, 6)
+    }
+    expect((await done('bench sgld --seconds 0.1 --batch 1')).stdout).toMatch(/image-steps\/s +[\d.]+/)
+  })
+
+  it('doctor finds every kernel right on every instruction set', async () => {
+    const report = JSON.parse((await done('doctor --json')).stdout)
+    expect(report).toMatchObject({ ok: true, addons: { cpu: { built: true } } })
+    expect(Object.keys(report.kernels)).toEqual(expect.arrayContaining(report.instructionSets))
+    const { stdout } = await done('doctor')
+    expect(stdout).toMatch(/^CUDA addon +the cuda device/m)
+    expect(stdout).toMatch(/^GPUs +/m)
+    expect(stdout).toContain('all well')
+  })
+})
