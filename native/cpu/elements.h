@@ -1,4 +1,9 @@
 // What every kernel file needs: types by dtype, counts that cannot overflow, and loops over fixed blocks.
+//
+// The speeds that kernel files state were measured on one thread of an AMD EPYC (Zen 4, 2 cores, AVX-512) on
+// 2026-11-22, GCC 12, by timing calls of the addon's ops in processor time, best of 7: on 802,816 f32 (3.2 MB, in L3; a
+// copy by `convert` runs at 80 GB/s, read and written bytes together) and on 16.8 million (DRAM; a copy runs at 27
+// GB/s).
 #pragma once
 #include "simd.h"
 #include "stream.h"

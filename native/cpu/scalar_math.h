@@ -25,7 +25,7 @@ LANGEVIN_INLINE double erfcOf(double x) { return __builtin_erfc(x); }
 
 /// 2ⁿ for a whole n in [−126, 127].
 LANGEVIN_INLINE float powerOfTwo(int32_t n) {
-  const int32_t bits = (n + 127) * (1 << 23);
+  const uint32_t bits = static_cast<uint32_t>(n + 127) << 23;
   float f;
   std::memcpy(&f, &bits, 4);
   return f;
@@ -33,10 +33,14 @@ LANGEVIN_INLINE float powerOfTwo(int32_t n) {
 
 /// x = n·log 2 + r, |r| ≤ ½·log 2, and the polynomial (eʳ − 1 − r)/r² (Cephes, expf.c).
 struct ExpParts {
-  float n, r, tail;
+  int32_t n;
+  float r, tail;
 };
 LANGEVIN_INLINE ExpParts expParts(float x, float low) {
-  const float n = (x * 1.44269504f + 0x1.8p23f) - 0x1.8p23f;  // rounded to the nearest whole number
+  const float shifted = x * 1.44269504f + 0x1.8p23f;  // its lower bits hold the nearest whole number
+  const float n = shifted - 0x1.8p23f;
+  uint32_t bits;
+  std::memcpy(&bits, &shifted, 4);
   const float r = ((x - n * 0.693359375f) + n * 2.12194440e-4f) + low;
   float tail = 1.9875691500e-4f;
   tail = tail * r + 1.3981999507e-3f;
@@ -44,14 +48,14 @@ LANGEVIN_INLINE ExpParts expParts(float x, float low) {
   tail = tail * r + 4.1665795894e-2f;
   tail = tail * r + 1.6666665459e-1f;
   tail = tail * r + 5.0000001201e-1f;
-  return {n, r, tail};
+  return {static_cast<int32_t>(bits - 0x4b400000u), r, tail};
 }
 /// eˣ⁺ˡᵒʷ for |low| much below 1: a sum that one float cannot hold.
 LANGEVIN_INLINE float expOfSum(float x, float low) {
   const float below = x > 89.0f ? 89.0f : x, limited = below < -104.0f ? -104.0f : below;  // NaN stays NaN
   const ExpParts p = expParts(limited, low);
-  const int32_t n = static_cast<int32_t>(p.n), half = n >> 1;
-  return (1.0f + (p.r + p.r * p.r * p.tail)) * powerOfTwo(half) * powerOfTwo(n - half);
+  const int32_t half = p.n >> 1;
+  return (1.0f + (p.r + p.r * p.r * p.tail)) * powerOfTwo(half) * powerOfTwo(p.n - half);
 }
 LANGEVIN_INLINE float expOf(float x) { return expOfSum(x, 0.0f); }
 
@@ -59,7 +63,7 @@ LANGEVIN_INLINE float expOf(float x) { return expOfSum(x, 0.0f); }
 LANGEVIN_INLINE float expm1Of(float x) {
   const float below = x > 0.0f ? 0.0f : x, limited = below < -20.0f ? -20.0f : below;
   const ExpParts p = expParts(limited, 0.0f);
-  const float scale = powerOfTwo(static_cast<int32_t>(p.n));
+  const float scale = powerOfTwo(p.n);
   return scale * (p.r + p.r * p.r * p.tail) + (scale - 1.0f);
 }
 

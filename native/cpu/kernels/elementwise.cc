@@ -2,6 +2,9 @@
 //
 // Bytes per element (f32), all bound by memory: accumulate 12, leakyRelu 8⅛, leakyReluBackward 8⅛ (12⅛ with add). The
 // sign bits make the saved activation 32 times smaller than the activation itself.
+//
+// Measured (elements.h), L3 and DRAM in GB/s: accumulate 123 and 39, leakyRelu with signs 63 and 29, leakyReluBackward
+// 78 and 31, with add 84 and 30.
 #include "elementwise.h"
 
 #include "../elements.h"

@@ -3,6 +3,9 @@
 // The axes of the index space are merged first, so that equal shapes, a scalar and a channel vector become one or two
 // axes; then every row along the innermost axis runs in a loop of its own for the strides (1, 1), (1, 0), (0, 1), or
 // any. A short channel vector is repeated first. Dense f32: 12 bytes per element, at memory speed.
+//
+// Measured (elements.h), GB/s: dense + dense 83 in L3 and 26 in DRAM; dense · scalar 82, + 256 channels 72, + 16
+// channels 61 in L3 (30 where a short channel vector is not repeated).
 #include "../scalar_math.h"
 #include "../strided.h"
 #include "elementwise.h"

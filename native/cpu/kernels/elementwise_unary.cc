@@ -3,6 +3,9 @@
 // 8 and 12 bytes per f32 element: neg, abs, square, relu, clamp, affine and the like run at memory speed; the others
 // are bound by their polynomials (scalar_math.h), log, power and all of f64 by libm. Derivatives at corners are
 // PyTorch's: relu'(0) = 0, leakyRelu'(0) = slope, abs'(0) = 0, sign' = 0, and clamp passes the gradient on [low, high].
+//
+// Measured (elements.h), L3, 10⁹ elements/s: relu 10.3, exp 2.2, tanh 1.9, silu 1.6, softplus 1.1, gelu 0.6 (libm's,
+// one call per element: 0.45, 0.06, 0.11, 0.06, 0.10).
 #include "../scalar_math.h"
 #include "elementwise.h"
 

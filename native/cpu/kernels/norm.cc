@@ -6,6 +6,9 @@
 // results are combined by Chan, Golub and LeVeque's formula in a fixed order. So the variance is that of the two-pass
 // algorithm and never the difference of two large numbers. A second pass over memory normalises: 4 + 8 bytes per f32
 // element. Backward: Σ dy and Σ dy·(x − mean) per channel (8 bytes), then dx (12 bytes).
+//
+// Measured (elements.h), 10⁹ elements/s: norm over 16 channels 2.5 in L3 and 1.4 in DRAM, over 256 channels 2.1;
+// backward 2.1 in L3; channelAffine 7.6 in L3.
 #include <initializer_list>
 
 #include "../columns.h"
@@ -14,6 +17,9 @@
 namespace langevin::LANGEVIN_ISA {
 
 namespace {
+
+/// The width that rows of few channels are brought to, so that loops over per-channel constants are long.
+constexpr int64_t kRowWidth = 256;
 
 /// The statistics' dtype: f32 for bf16 (and f32), else f64.
 template <class T>
@@ -32,7 +38,7 @@ struct Plan {
     }
     groupsPerOuter = channels / groupSize;
     groups = countOf(outer, groupsPerOuter);
-    repeats = repeatsOf(channels, positions);
+    repeats = repeatsOf(channels, positions, kRowWidth);
     width = repeats * channels;
     chunk = repeats * larger(1, kBlock / width);
     chunks = larger(1, ceilDiv(positions, chunk));
@@ -286,11 +292,11 @@ void channelAffine(Stream& stream, In x, In scale, OptIn shift, Out y, int64_t p
     const T* const offsets = shift.as<T>(channels);
     T* const target = y.as<T>(n);
     if (n == 0) return;
-    const int64_t repeats = repeatsOf(channels, positions), width = repeats * channels;
+    const int64_t repeats = repeatsOf(channels, positions, kRowWidth), width = repeats * channels;
     forRows(stream, ceilDiv(positions, repeats), width, [&](int64_t first, int64_t last) {
       // Per block, so that no thread reads what another prepares.
-      C factor[kRepeatedWidth], offset[kRepeatedWidth];
-      const bool repeated = width <= kRepeatedWidth;
+      C factor[kRowWidth], offset[kRowWidth];
+      const bool repeated = width <= kRowWidth;
       if (repeated) {
         for (int64_t i = 0; i < width; ++i) {
           factor[i] = widen(factors[i % channels]);

@@ -2,6 +2,8 @@
 //
 // Forward reads every input once and writes window² times less; backward the reverse: memory speed. The gradient is
 // gathered (each input pixel sums the windows that contain it), so that no two threads write one element.
+//
+// Measured (elements.h), L3, 64 channels: global pooling of 8 × 8 at 36 GB/s, its gradient 22 GB/s, 2 × 2 at 23 GB/s.
 #include "../elements.h"
 #include "../kernels.h"
 

@@ -1,7 +1,9 @@
 // Random fills and dropout: Philox4x32-10 and Box–Muller in batches of 64 (normals.h).
 //
-// 4 bytes written per f32 element. One Philox word costs about 2 vector instructions per 16 lanes, a normal about 3
-// more (its share of a logarithm, a square root, a sine and a cosine).
+// 4 bytes written per f32 element; bound by arithmetic. Per 64 words Philox is 40 products, 40 shifts and 40 to 80
+// exclusive-ors of 512 bits; a pair of normals shares a logarithm (one division), a square root, a sine and a cosine.
+//
+// Measured (elements.h), L3, 10⁹ elements/s, AVX-512 (AVX2): uniform 1.6 (1.4), normal 0.9 (0.7), dropout 1.6 (1.4).
 #include "../kernels.h"
 #include "../normals.h"
 

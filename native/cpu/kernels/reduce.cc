@@ -3,14 +3,14 @@
 // 4 bytes per f32 element, read once: memory speed. A block is a part of the axis by a part of the inner columns (or
 // several whole outer indices where those are small); where the axis takes several blocks, their partial results are
 // folded pairwise in a second pass. See columns.h for order and accuracy.
+//
+// Measured (elements.h), GB/s: sum of all 38 in L3 and 30 in DRAM, over [rows, 16] likewise, maximum 62 and 26.
 #include "../columns.h"
 #include "../kernels.h"
 
 namespace langevin::LANGEVIN_ISA {
 
 namespace {
-
-constexpr int64_t kRowsPerBlock = 64;
 
 /// How [outer, axis, inner] is cut into blocks.
 struct Plan {
@@ -22,7 +22,8 @@ struct Plan {
   Plan(int64_t outer, int64_t axis, int64_t inner) : outer(outer), axis(axis), inner(inner) {
     columns = smaller(inner, kMaxWidth);
     columnChunks = ceilDiv(inner, columns);
-    rows = kRowsPerBlock * repeatsOf(columns, axis);
+    const int64_t repeats = repeatsOf(columns, axis);
+    rows = larger(1, kBlock / (columns * repeats)) * repeats;
     rowChunks = larger(1, ceilDiv(axis, rows));
     outersPerBlock = rowChunks * columnChunks > 1 ? 1 : larger(1, kBlock / larger(1, axis * inner));
   }

@@ -1,7 +1,10 @@
 // The fused SGLD update.
 //
 // x += stepSize·clip(g) + noiseStd·n, clamped: reads x and g, writes x, 12 bytes per f32 element; the noise is made in
-// registers and never touches memory. See normals.h for its cost.
+// registers and never touches memory. See random.cc for its cost.
+//
+// Measured (elements.h): 0.7·10⁹ elements/s in L3 and in DRAM alike (0.6 with AVX2): a CIFAR batch of 64 images,
+// 196,608 numbers, is 0.3 ms on one thread.
 #include "training.h"
 
 #include "../normals.h"

@@ -2,6 +2,9 @@
 //
 // Bytes per f32 element: adam 28 (reads p, g, m, v, writes p, m, v), sgd 20, movingAverage 12, sumSquares 4; all at
 // memory speed where the parameters exceed the caches.
+//
+// Measured (elements.h), L3 and DRAM in GB/s: adam 44 and 46 (bound by its square root and division), sgd 111 and 46,
+// movingAverage 120 in L3, sumSquares 35 and 15.
 #include "../columns.h"
 #include "training.h"
 
