@@ -6,7 +6,13 @@
 #include <cstdint>
 #include <cstring>
 
-#define LANGEVIN_INLINE inline __attribute__((always_inline))
+#if defined(__CUDACC__)
+#  define LANGEVIN_INLINE __host__ __device__ __forceinline__
+#else
+#  define LANGEVIN_INLINE inline __attribute__((always_inline))
+#endif
+/// For functions that may fault, which kernels on a GPU cannot.
+#define LANGEVIN_HOST_INLINE inline __attribute__((always_inline))
 
 namespace langevin {
 
@@ -67,11 +73,11 @@ struct Buffer {
   int64_t count = 0;
   DType dtype = DType::f32;
 
-  LANGEVIN_INLINE explicit operator bool() const { return data != nullptr; }
+  LANGEVIN_HOST_INLINE explicit operator bool() const { return data != nullptr; }
 
  protected:
   template <class T>
-  LANGEVIN_INLINE T* checked(int64_t n) const {
+  LANGEVIN_HOST_INLINE T* checked(int64_t n) const {
     if (dtype != DTypeOf<T>::value)
       fault("a buffer of %s where %s is needed", nameOf(dtype), nameOf(DTypeOf<T>::value));
     if (n < 0 || n > count) {
@@ -85,26 +91,26 @@ struct Buffer {
 /// Read only. `OptIn` may be absent: as<T>() then gives nullptr.
 struct In : Buffer {
   template <class T>
-  LANGEVIN_INLINE const T* as(int64_t n) const {
+  LANGEVIN_HOST_INLINE const T* as(int64_t n) const {
     return checked<T>(n);
   }
 };
 struct OptIn : Buffer {
   template <class T>
-  LANGEVIN_INLINE const T* as(int64_t n) const {
+  LANGEVIN_HOST_INLINE const T* as(int64_t n) const {
     return data ? checked<T>(n) : nullptr;
   }
 };
 /// Written (Out: old contents ignored; InOut: updated in place).
 struct Out : Buffer {
   template <class T>
-  LANGEVIN_INLINE T* as(int64_t n) const {
+  LANGEVIN_HOST_INLINE T* as(int64_t n) const {
     return checked<T>(n);
   }
 };
 struct OptOut : Buffer {
   template <class T>
-  LANGEVIN_INLINE T* as(int64_t n) const {
+  LANGEVIN_HOST_INLINE T* as(int64_t n) const {
     return data ? checked<T>(n) : nullptr;
   }
 };

@@ -8,6 +8,12 @@
 
 #include "dtype.h"
 
+#if defined(__CUDA_ARCH__)
+#  define LANGEVIN_SQRT(x) __fsqrt_rn(x)
+#else
+#  define LANGEVIN_SQRT(x) __builtin_sqrtf(x)
+#endif
+
 namespace langevin {
 
 struct Words {
@@ -55,7 +61,7 @@ LANGEVIN_INLINE float logOf(float u) {
 /// the angle 2π·v is reduced to an octant by v's upper three bits, exactly, and sine and cosine are Taylor polynomials.
 LANGEVIN_INLINE void boxMuller(uint32_t w0, uint32_t w1, float& n0, float& n1) {
   const float u = static_cast<float>((w0 >> 8) + 1) * 0x1p-24f;
-  const float r = __builtin_sqrtf(-2.0f * logOf(u));
+  const float r = LANGEVIN_SQRT(-2.0f * logOf(u));
   const uint32_t quadrant = w1 >> 30;  // angle = quadrant·π/2 + t
   const float v = static_cast<float>(static_cast<int32_t>((w1 >> 6) & 0xffffffu) - 0x800000) * 0x1p-24f;
   const float t = v * 1.57079633f;  // in [−π/4, π/4)

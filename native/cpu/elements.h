@@ -5,6 +5,7 @@
 // copy by `convert` runs at 80 GB/s, read and written bytes together) and on 16.8 million (DRAM; a copy runs at 27
 // GB/s).
 #pragma once
+#include "../core/counts.h"
 #include "simd.h"
 #include "stream.h"
 
@@ -16,6 +17,8 @@
 #endif
 
 namespace langevin::LANGEVIN_ISA {
+
+using langevin::countOf;  // strided.h has an overload
 
 // ---- element types: what is stored (T) and what is computed with (ComputeOf<T>) ----
 
@@ -66,21 +69,7 @@ LANGEVIN_INLINE void withAny(DType t, const F& f) {
   withNumber(t, f);
 }
 
-// ---- counts ----
-
-LANGEVIN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-LANGEVIN_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-LANGEVIN_INLINE int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-/// The product of extents; a negative one, or a product beyond any buffer, is a fault.
-LANGEVIN_INLINE int64_t countOf(int64_t a, int64_t b = 1, int64_t c = 1, int64_t d = 1) {
-  int64_t n;
-  if (a < 0 || b < 0 || c < 0 || d < 0) fault("a negative extent");
-  if (__builtin_mul_overflow(a, b, &n) || __builtin_mul_overflow(n, c, &n) || __builtin_mul_overflow(n, d, &n)) {
-    fault("extents whose product is out of range");
-  }
-  return n;
-}
+// ---- indices ----
 
 LANGEVIN_INLINE void checkIndices(const int32_t* index, int64_t count, int64_t limit) {
   for (int64_t i = 0; i < count; ++i) {

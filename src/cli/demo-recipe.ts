@@ -31,7 +31,7 @@ export const demoRecipe: Readonly<JemConfig> = Object.freeze({
   sgldSteps: 15,
   labelledBatch: 192,
   cropPadding: 2,
-  steps: 1000,
+  steps: 850,
   validationSize: 0,
   checkpointEvery: 100,
   logEvery: 1,

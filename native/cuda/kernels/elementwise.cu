@@ -1,0 +1,7 @@
+#include "../kernels.h"
+
+namespace langevin::cuda {
+
+void fillElementwise(OpTable&) {}
+
+}  // namespace langevin::cuda

@@ -1,0 +1,7 @@
+#include "../kernels.h"
+
+namespace langevin::cuda {
+
+void fillMatmul(OpTable&) {}
+
+}  // namespace langevin::cuda

@@ -1,0 +1,7 @@
+#include "../kernels.h"
+
+namespace langevin::cuda {
+
+void fillMemory(OpTable&) {}
+
+}  // namespace langevin::cuda

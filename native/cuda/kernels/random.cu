@@ -1,0 +1,7 @@
+#include "../kernels.h"
+
+namespace langevin::cuda {
+
+void fillRandom(OpTable&) {}
+
+}  // namespace langevin::cuda

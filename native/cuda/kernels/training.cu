@@ -1,0 +1,7 @@
+#include "../kernels.h"
+
+namespace langevin::cuda {
+
+void fillTraining(OpTable&) {}
+
+}  // namespace langevin::cuda
