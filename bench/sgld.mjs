@@ -97,7 +97,7 @@ async function measure(row) {
       } finally {
         rmSync(folder, { recursive: true })
       }
-      about[1].layout = (await theirs.ask('layout', { seconds: seconds / 2 })).layout
+      about[1].layout = (await theirs.ask('choose', { seconds: seconds / 2 })).layout
     }
     const slice = (competitor) => competitor.ask('run', { seconds, steps: row.steps })
     await inTurns(competitors, 1, (c) => c.ask('run', { seconds: seconds / 2, steps: row.steps })) // warm-up

@@ -1,80 +1,26 @@
-"""PyTorch, as a competitor of bench/sgld.mjs (protocol: bench/competitors.mjs).
+"""SGLD in PyTorch, as a competitor of bench/sgld.mjs, bench/gpu and `langevin bench sgld --peer pytorch`.
 
-The released architecture (wideresnet.py of wgrathwohl/JEM) without norm: pre-activation blocks with LeakyReLU 0.2,
-conv1 with stride 1, conv2 with the block's stride, a 1x1 shortcut with bias on the raw x, mean over the last map.
-The step is that of the released sample_q: x += step_size * df/dx + noise_std * randn, f = logsumexp of the logits.
-Parameters require no gradient, so that only the input's is computed. Everything is eager float32; of channels_first and
-channels_last the faster on this machine is used.
+The step is that of the released sample_q: x += step_size * df/dx + noise_std * randn, f = logsumexp of the logits, x in
+float32. Parameters require no gradient, so that only the input's is computed. `choose` finds the fastest way to run it
+here: on a CPU eager, channels_first or channels_last; on a GPU channels_last, eager, a CUDA graph, torch.compile, or both.
 """
 import json
 import resource
 import sys
-import time
 
 import torch
-import torch.nn as nn
-import torch.nn.functional as F
+
+from jem import Jem, read_safetensors, use_precision
+from serve import serve
+from timing import seconds_of, synchronize
 
 settings = json.loads(sys.argv[1])
-torch.set_num_threads(settings["threads"])
+device = settings.get("device", "cpu")
+dtype = use_precision(settings.get("precision", "fp32"))
+if settings.get("threads"):
+    torch.set_num_threads(settings["threads"])
 torch.set_num_interop_threads(1)
 torch.manual_seed(0)
-
-
-class Block(nn.Module):
-    def __init__(self, cin, cout, stride):
-        super().__init__()
-        self.conv1 = nn.Conv2d(cin, cout, 3, padding=1)
-        self.conv2 = nn.Conv2d(cout, cout, 3, stride=stride, padding=1)
-        self.shortcut = nn.Sequential()
-        if stride != 1 or cin != cout:
-            self.shortcut = nn.Sequential(nn.Conv2d(cin, cout, 1, stride=stride))
-
-    def forward(self, x):
-        h = self.conv1(F.leaky_relu(x, 0.2))
-        h = self.conv2(F.leaky_relu(h, 0.2))
-        return h + self.shortcut(x)
-
-
-class WideResNet(nn.Module):
-    def __init__(self, depth, width, channels):
-        super().__init__()
-        blocks = (depth - 4) // 6
-        self.conv1 = nn.Conv2d(channels, 16, 3, padding=1)
-        cin = 16
-        for stage, (cout, stride) in enumerate([(16 * width, 1), (32 * width, 2), (64 * width, 2)]):
-            layers = []
-            for i in range(blocks):
-                layers.append(Block(cin, cout, stride if i == 0 else 1))
-                cin = cout
-            setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
-
-    def forward(self, x):
-        x = self.layer3(self.layer2(self.layer1(self.conv1(x))))
-        return F.leaky_relu(x, 0.2).mean((2, 3))
-
-
-class Jem(nn.Module):
-    def __init__(self, net, classes, channels):
-        super().__init__()
-        depth, width = (int(part) for part in net.split("-")[1:])
-        self.f = WideResNet(depth, width, channels)
-        self.class_output = nn.Linear(64 * width, classes)
-
-    def forward(self, x):
-        return self.class_output(self.f(x)).logsumexp(1)
-
-
-def read_safetensors(path):
-    with open(path, "rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        data = bytearray(file.read())
-    tensors = {}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            begin, end = entry["data_offsets"]
-            tensors[name] = torch.frombuffer(data[begin:end], dtype=torch.float32).reshape(entry["shape"])
-    return tensors
 
 
 def peak_rss():
@@ -82,76 +28,125 @@ def peak_rss():
 
 
 rss_before = peak_rss()
-model = Jem(settings["net"], settings["classes"], settings["channels"]).requires_grad_(False)
-size, channels = settings["size"], settings["channels"]
-x = torch.rand(settings["batch"], channels, size, size) * 2 - 1
-layout = torch.contiguous_format
+model = Jem(settings["net"], settings["classes"], settings["channels"]).requires_grad_(False).to(device, dtype)
+size, channels, batch = settings["size"], settings["channels"], settings["batch"]
+x = (torch.rand(batch, channels, size, size) * 2 - 1).to(device, memory_format=torch.channels_last)
+model.to(memory_format=torch.channels_last)
 
 
-def use_layout(wanted):
-    global layout, x
-    layout = wanted
-    model.to(memory_format=wanted)
-    x = x.contiguous(memory_format=wanted)
-
-
-def input_gradient(images):
-    images = images.detach().requires_grad_(True)
-    return torch.autograd.grad(model(images).sum(), images)[0]
-
-
-def step():
+def use_layout(layout):
     global x
-    x += settings["stepSize"] * input_gradient(x) + settings["noiseStd"] * torch.randn_like(x)
+    model.to(memory_format=layout)
+    x = x.contiguous(memory_format=layout)
+
+
+def input_gradient(network, images):
+    images = images.detach().requires_grad_(True)
+    return torch.autograd.grad(network(images).logsumexp(1).sum(), images)[0]
+
+
+def eager(network=model):
+    def step():
+        gradient = input_gradient(network, x)
+        x.add_(gradient, alpha=settings["stepSize"]).add_(torch.randn_like(x), alpha=settings["noiseStd"])
+
+    return step
+
+
+def compiled():
+    step = eager(torch.compile(model))
+    step()  # compiles
+    return step
+
+
+def in_graph(step):
+    """step captured once; its replay draws new random numbers."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):  # as PyTorch's documentation wants it: warm on another stream
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+prepared = {}
+modes = {
+    "channels_first": eager,
+    "eager": eager,
+    "graph": lambda: in_graph(eager()),
+    "compile": compiled,
+    "compile, graph": lambda: in_graph(mode("compile")),
+}
+
+
+def mode(name):
+    if name not in prepared:
+        prepared[name] = modes[name]()
+    return prepared[name]
+
+
+def use_mode(name):
+    global step
+    layout = torch.contiguous_format if name == "channels_first" else torch.channels_last
+    if device == "cpu":  # on a GPU everything is channels_last, and graphs keep addresses
+        use_layout(layout)
+    step = mode(name)
 
 
 def run(seconds, steps):
-    done, start = 0, time.perf_counter()
+    """Calls of `steps` steps until `seconds` are over."""
+    done, elapsed = 0, 0.0
     while True:
-        for _ in range(steps):
-            step()
+        elapsed += seconds_of(device, lambda: [step() for _ in range(steps)])
         done += steps
-        elapsed = time.perf_counter() - start
         if elapsed >= seconds:
             return {"steps": done, "seconds": elapsed}
+
+
+def choose(seconds, wanted=None):
+    """The fastest of the wanted modes is used from here on. One that fails is told under "failed"."""
+    names = wanted or (["channels_first", "eager"] if device == "cpu" else ["eager", "graph"])
+    times, failed = {}, {}
+    for name in names:
+        try:
+            use_mode(name)
+            run(0, 2)
+            synchronize(device)
+            result = run(seconds, 2)
+            times[name] = result["seconds"] / result["steps"]
+        except Exception as error:
+            failed[name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    if not times:
+        raise RuntimeError(f"no mode runs: {failed}")
+    best = min(times, key=times.get)
+    use_mode(best)
+    run(0, 2)
+    layout = "channels_first" if best == "channels_first" else "channels_last"
+    return {"mode": best, "layout": layout, "secondsPerStep": times, "failed": failed}
 
 
 def check(path):
     """Loads our weights; the relative error of our input gradient against PyTorch's."""
     tensors = read_safetensors(path)
-    images = tensors.pop("check.x").permute(0, 3, 1, 2).contiguous()
-    expected = tensors.pop("check.gradient").permute(0, 3, 1, 2)
-    model.load_state_dict(tensors)
-    gradient = input_gradient(images)
+    images = tensors.pop("check.x").permute(0, 3, 1, 2).contiguous().to(device)
+    expected = tensors.pop("check.gradient").permute(0, 3, 1, 2).to(device)
+    model.load_state_dict({name: tensor.to(device, dtype) for name, tensor in tensors.items()})
+    gradient = input_gradient(model, images)
     return {"gradientError": ((gradient - expected).norm() / gradient.norm()).item()}
 
 
-def choose_layout(seconds):
-    times = {}
-    for name, wanted in [("channels_first", torch.contiguous_format), ("channels_last", torch.channels_last)]:
-        use_layout(wanted)
-        run(0, 1)
-        result = run(seconds, 1)
-        times[name] = result["seconds"] / result["steps"]
-    best = min(times, key=times.get)
-    use_layout(torch.channels_last if best == "channels_last" else torch.contiguous_format)
-    return {"layout": best, "secondsPerStep": times}
-
-
 def peak():
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        run(0, 2)
+        return {"peakBytes": torch.cuda.max_memory_allocated()}
     run(0, 2)
     return {"peakRssDeltaBytes": peak_rss() - rss_before}
 
 
-def say(answer):
-    print(json.dumps(answer), flush=True)
-
-
-say({"name": "pytorch", "version": torch.__version__, "threads": torch.get_num_threads()})
-for line in sys.stdin:
-    request = json.loads(line)
-    try:
-        say({"run": lambda r: run(r["seconds"], r["steps"]), "check": lambda r: check(r["path"]),
-             "layout": lambda r: choose_layout(r["seconds"]), "peak": lambda r: peak()}[request["do"]](request))
-    except Exception as error:  # told to the harness, which stops
-        say({"error": repr(error)})
+step = eager()
+serve(device, {"run": run, "choose": choose, "check": check, "peak": peak})
