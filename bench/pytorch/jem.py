@@ -41,7 +41,7 @@ class WideResNet(nn.Module):
 
 
 class Jem(nn.Module):
-    """x (float32) -> logits (float32); what lies between has the weights' dtype."""
+    """x -> logits, of x's dtype; what lies between has the weights'."""
 
     def __init__(self, net, classes, channels):
         super().__init__()
@@ -50,7 +50,7 @@ class Jem(nn.Module):
         self.class_output = nn.Linear(64 * width, classes)
 
     def forward(self, x):
-        return self.class_output(self.f(x.to(self.class_output.weight.dtype))).float()
+        return self.class_output(self.f(x.to(self.class_output.weight.dtype))).to(x.dtype)
 
 
 def use_precision(precision):
@@ -66,9 +66,10 @@ def read_safetensors(path):
     with open(path, "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         data = bytearray(file.read())
+    dtypes = {"F32": torch.float32, "F64": torch.float64}
     tensors = {}
     for name, entry in header.items():
         if name != "__metadata__":
             begin, end = entry["data_offsets"]
-            tensors[name] = torch.frombuffer(data[begin:end], dtype=torch.float32).reshape(entry["shape"])
+            tensors[name] = torch.frombuffer(data[begin:end], dtype=dtypes[entry["dtype"]]).reshape(entry["shape"])
     return tensors
