@@ -1,4 +1,4 @@
-"""The protocol of bench/competitors.mjs: one JSON object a line in, one out; the first line says what this is."""
+"""The protocol of src/cli/peer.ts: one JSON object a line in, one out; the first line says what this is."""
 import json
 import sys
 
