@@ -47,6 +47,7 @@ static void conv2d(Stream& stream, In x, In weight, OptIn bias, OptIn residual, 
                         y.dtype};
     if (outputs == 0) return;
     if (usesHopper(stream, c.dtype) && sm90::forward(stream, c)) return;
+    if (stream.level() >= Level::sm80 && stem::forward(stream, c)) return;
     if (usesTensorCores(stream, c.dtype) && sm80::forward(stream, c)) return;
     simt::forward(stream, c);
   });
@@ -68,6 +69,7 @@ static void conv2dBackwardInput(Stream& stream, In dy, In weight, OptIn signs, O
                               dx.dtype};
     if (inputs == 0) return;
     if (usesHopper(stream, c.dtype) && sm90::backwardInput(stream, c)) return;
+    if (stream.level() >= Level::sm80 && stem::backwardInput(stream, c)) return;
     if (usesTensorCores(stream, c.dtype) && sm80::backwardInput(stream, c)) return;
     simt::backwardInput(stream, c);
   });

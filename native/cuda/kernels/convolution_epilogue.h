@@ -8,30 +8,30 @@ namespace langevin::cuda {
 
 /// n neighbouring elements, loaded and stored at once.
 template <class T, int n>
-struct alignas(sizeof(T) * n) Pack {
+struct alignas(sizeof(T) * n) Vector {
   T items[n];
 };
 
 template <class T, int n>
-LANGEVIN_DEVICE void loadPack(const T* from, float (&to)[n]) {
-  const Pack<T, n> pack = *reinterpret_cast<const Pack<T, n>*>(from);
+LANGEVIN_DEVICE void loadVector(const T* from, float (&to)[n]) {
+  const Vector<T, n> vector = *reinterpret_cast<const Vector<T, n>*>(from);
 #pragma unroll
-  for (int i = 0; i < n; ++i) to[i] = widen(pack.items[i]);
+  for (int i = 0; i < n; ++i) to[i] = widen(vector.items[i]);
 }
 
 template <int n>
-LANGEVIN_DEVICE void storePack(float* to, const float (&from)[n]) {
-  Pack<float, n> pack;
+LANGEVIN_DEVICE void storeVector(float* to, const float (&from)[n]) {
+  Vector<float, n> vector;
 #pragma unroll
-  for (int i = 0; i < n; ++i) pack.items[i] = from[i];
-  *reinterpret_cast<Pack<float, n>*>(to) = pack;
+  for (int i = 0; i < n; ++i) vector.items[i] = from[i];
+  *reinterpret_cast<Vector<float, n>*>(to) = vector;
 }
 template <int n>
-LANGEVIN_DEVICE void storePack(bf16* to, const float (&from)[n]) {
-  Pack<uint32_t, n / 2> pack;
+LANGEVIN_DEVICE void storeVector(bf16* to, const float (&from)[n]) {
+  Vector<uint32_t, n / 2> vector;
 #pragma unroll
-  for (int i = 0; i < n / 2; ++i) pack.items[i] = ptx::packBf16(from[2 * i], from[2 * i + 1]);
-  *reinterpret_cast<Pack<uint32_t, n / 2>*>(to) = pack;
+  for (int i = 0; i < n / 2; ++i) vector.items[i] = ptx::packBf16(from[2 * i], from[2 * i + 1]);
+  *reinterpret_cast<Vector<uint32_t, n / 2>*>(to) = vector;
 }
 
 /// n elements from `channel` of one pixel. Where `whole`, `channels` is a multiple of n; else the last may lie beyond
@@ -39,7 +39,7 @@ LANGEVIN_DEVICE void storePack(bf16* to, const float (&from)[n]) {
 template <int n, bool whole, class T>
 LANGEVIN_DEVICE void loadChannels(const T* pixel, int channel, int channels, float (&to)[n]) {
   if constexpr (whole) {
-    loadPack(pixel + channel, to);
+    loadVector(pixel + channel, to);
   } else {
 #pragma unroll
     for (int i = 0; i < n; ++i) to[i] = channel + i < channels ? widen(pixel[channel + i]) : 0.0f;
@@ -48,7 +48,7 @@ LANGEVIN_DEVICE void loadChannels(const T* pixel, int channel, int channels, flo
 template <int n, bool whole, class T>
 LANGEVIN_DEVICE void storeChannels(T* pixel, int channel, int channels, const float (&from)[n]) {
   if constexpr (whole) {
-    storePack(pixel + channel, from);
+    storeVector(pixel + channel, from);
   } else {
 #pragma unroll
     for (int i = 0; i < n; ++i) {

@@ -68,7 +68,7 @@ struct PixelTile {
       if constexpr (whole) {
         const T* from = at(i, k);
         if (from) {
-          loadPack(from, values[i]);
+          loadVector(from, values[i]);
         } else {
           values[i][0] = values[i][1] = values[i][2] = values[i][3] = 0;
         }
@@ -119,7 +119,7 @@ struct TransposedWeightTile {
       if constexpr (whole) {
         const T* from = at(column, k);
         if (from) {
-          loadPack(from, values[i]);
+          loadVector(from, values[i]);
         } else {
           values[i][0] = values[i][1] = values[i][2] = values[i][3] = 0;
         }
@@ -173,7 +173,7 @@ struct MatrixTile {
     for (int i = 0; i < kItems; ++i) {
       const int item = threadIdx.x + i * kThreads;
       if (extent * kDepth / 4 % kThreads && item >= kDepth * kQuads) break;
-      storePack(tile + item / kQuads * pitchOf(extent) + item % kQuads * 4, values[i]);
+      storeVector(tile + item / kQuads * pitchOf(extent) + item % kQuads * 4, values[i]);
     }
   }
 };
@@ -219,7 +219,7 @@ struct WindowTile {
       if constexpr (whole) {
         const T* from = at(0);
         if (from) {
-          loadPack(from, values[i]);
+          loadVector(from, values[i]);
         } else {
           values[i][0] = values[i][1] = values[i][2] = values[i][3] = 0;
         }
@@ -236,7 +236,7 @@ struct WindowTile {
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
       const int item = threadIdx.x + i * kThreads;
-      storePack(tile + item / kQuads * pitchOf(extent) + item % kQuads * 4, values[i]);
+      storeVector(tile + item / kQuads * pitchOf(extent) + item % kQuads * 4, values[i]);
     }
   }
 };
@@ -267,9 +267,9 @@ LANGEVIN_DEVICE void multiply(Left& left, Right& right, int depth, float (&sums)
     for (int k = 0; k < kDepth; ++k, a += rowPitch, b += columnPitch) {
       float rows[P][4], columns[Q][4];
 #pragma unroll
-      for (int p = 0; p < P; ++p) loadPack(a + 128 * p, rows[p]);
+      for (int p = 0; p < P; ++p) loadVector(a + 128 * p, rows[p]);
 #pragma unroll
-      for (int q = 0; q < Q; ++q) loadPack(b + 32 * q, columns[q]);
+      for (int q = 0; q < Q; ++q) loadVector(b + 32 * q, columns[q]);
 #pragma unroll
       for (int i = 0; i < 4 * P; ++i) {
 #pragma unroll
@@ -385,7 +385,7 @@ template <class F>
 void withTile(const Conv& s, int columns, const F& f) {
   const std::true_type whole;
   const std::false_type ragged;
-  if (s.cin % 4 != 0 || s.cout % 4 != 0) return columns <= 32 ? f(Tile<2, 1>{}, ragged) : f(Tile<1, 4>{}, ragged);
+  if (s.cin % 4 != 0 || s.cout % 4 != 0) return columns <= 32 ? f(Tile<1, 1>{}, ragged) : f(Tile<1, 4>{}, ragged);
   if (columns <= 32) return f(Tile<2, 1>{}, whole);
   if (columns <= 64) return f(Tile<2, 2>{}, whole);
   if (columns % 160 == 0) return f(Tile<1, 5>{}, whole);

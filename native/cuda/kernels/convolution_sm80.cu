@@ -207,7 +207,7 @@ __global__ void __launch_bounds__(Tile::threads)
   sums += static_cast<int64_t>(blockIdx.y) * weights * s.cout;
   product.forEachOctet(shared, [&](int row, int column, float(&z)[8]) {
     if (firstRow + row >= weights || firstColumn + column >= s.cout) return;
-    storePack(sums + static_cast<int64_t>(firstRow + row) * s.cout + firstColumn + column, z);
+    storeVector(sums + static_cast<int64_t>(firstRow + row) * s.cout + firstColumn + column, z);
   });
 }
 

@@ -128,7 +128,7 @@ struct MatrixChunks {
   int linesLeft, lengthLeft;        // from the tile's corner
   int64_t advance;                  // elements a step
 
-  LANGEVIN_DEVICE MatrixChunks(const T* matrix, int64_t lines, int64_t length, int firstLine, int firstPlace)
+  LANGEVIN_DEVICE MatrixChunks(const T* matrix, int64_t lines, int64_t length, int64_t firstLine, int64_t firstPlace)
       : matrix(matrix) {
     advance = Layout::innerContiguous ? kDepth<T> : kDepth<T> * length;
     linesLeft = static_cast<int>(smaller(lines - firstLine, 1 << 30));
@@ -230,8 +230,8 @@ struct Product {
       for (int j = 0; j < Tile::rightFragments; ++j) {
         const float upper[2] = {sums[i][j][0], sums[i][j][1]}, lower[2] = {sums[i][j][2], sums[i][j][3]};
         float* to = staging + lane / 4 * stagingPitch + 8 * j + lane % 4 * 2;
-        storePack(to, upper);
-        storePack(to + 8 * stagingPitch, lower);
+        storeVector(to, upper);
+        storeVector(to + 8 * stagingPitch, lower);
       }
       __syncwarp();
 #pragma unroll
@@ -240,8 +240,8 @@ struct Product {
         float z[8];
         const float* from = staging + row * stagingPitch + column;
         float half[2][4];
-        loadPack(from, half[0]);
-        loadPack(from + 4, half[1]);
+        loadVector(from, half[0]);
+        loadVector(from + 4, half[1]);
 #pragma unroll
         for (int e = 0; e < 8; ++e) z[e] = half[e / 4][e % 4];
         f(warpRow() + 16 * i + row, warpColumn() + column, z);
