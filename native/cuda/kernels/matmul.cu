@@ -40,27 +40,27 @@ struct SlabReader {
   static constexpr uint32_t kRowsApart = kAlongK ? kThreads / kSlab : 0;
   static constexpr uint32_t kStepsApart = kAlongK ? 0 : kThreads / (64 * R);
   const T* from;
-  int64_t kStride, stride;  // in memory: from one k to the next, from one of the elements to the next
-  uint32_t row, l;          // of the first element
-  uint32_t rowsInside;      // bit i: element i's row is one of the operand's
+  int64_t stride;   // in memory, from one of the elements to the next
+  uint32_t row, l;  // of the first element
+  uint32_t rowsLeft;
 
-  LANGEVIN_DEVICE SlabReader(const T* base, const Operand& o, int64_t firstRow) : kStride(o.kStride) {
+  LANGEVIN_DEVICE SlabReader(const T* base, const Operand& o, int64_t firstRow, uint32_t kBegin) {
     row = kAlongK ? threadIdx.x / kSlab : threadIdx.x % (64 * R);
     l = kAlongK ? threadIdx.x % kSlab : threadIdx.x / (64 * R);
     stride = kRowsApart * o.rowStride + kStepsApart * o.kStride;
-    rowsInside = 0;
-    for (uint32_t i = 0; i < kElements; ++i) rowsInside |= (firstRow + row + i * kRowsApart < o.rows ? 1u : 0u) << i;
-    from = base + (firstRow + row) * o.rowStride + l * o.kStride;
+    rowsLeft = static_cast<uint32_t>(o.rows - firstRow);
+    from = base + (firstRow + row) * o.rowStride + (kBegin + l) * o.kStride;
   }
 
-  /// Elements of the slab that starts at k0, zeros outside the operand.
-  LANGEVIN_DEVICE void load(float (&values)[kElements], uint32_t k0, uint32_t kEnd) const {
-    const T* at = from + k0 * kStride;
+  /// Elements of the next slab, which starts at k0; zeros outside the operand.
+  LANGEVIN_DEVICE void load(float (&values)[kElements], uint32_t k0, uint32_t kEnd) {
+    const T* at = from;
 #pragma unroll
     for (uint32_t i = 0; i < kElements; ++i, at += stride) {
-      const bool inside = (rowsInside >> i & 1u) != 0 && k0 + l + i * kStepsApart < kEnd;
+      const bool inside = row + i * kRowsApart < rowsLeft && k0 + l + i * kStepsApart < kEnd;
       values[i] = inside ? widen(*at) : 0.0f;
     }
+    from = kAlongK ? from + kSlab : at;  // kElements steps of k are a slab
   }
   LANGEVIN_DEVICE void store(float (*slab)[64 * R + kPad], const float (&values)[kElements]) const {
 #pragma unroll
@@ -82,8 +82,8 @@ __global__ void __launch_bounds__(kThreads, 2) multiplyTiles(const T* a, const T
   const int32_t warp = static_cast<int32_t>(threadIdx.x) / 32, lane = static_cast<int32_t>(threadIdx.x) % 32;
   const int32_t threadRow = warp / 2 * 16 * R + lane / 8 * 4, threadColumn = warp % 2 * 32 * R + lane % 8 * 4;
 
-  const SlabReader<T, R, kLeftAlongK> readLeft(a, p.a, firstRow);
-  const SlabReader<T, R, kRightAlongK> readRight(b, p.b, firstColumn);
+  SlabReader<T, R, kLeftAlongK> readLeft(a, p.a, firstRow, kBegin);
+  SlabReader<T, R, kRightAlongK> readRight(b, p.b, firstColumn, kBegin);
   float nextLeft[readLeft.kElements], nextRight[readRight.kElements];
   readLeft.load(nextLeft, kBegin, kEnd);
   readRight.load(nextRight, kBegin, kEnd);
