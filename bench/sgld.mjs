@@ -92,7 +92,7 @@ async function measure(row) {
       try {
         await ours.ask('dump', { path: join(folder, 'weights.safetensors') })
         const { gradientError } = await theirs.ask('check', { path: join(folder, 'weights.safetensors') })
-        if (!(gradientError < 1e-4)) throw new Error(`${row.net}: the gradients differ by ${gradientError}`)
+        if (!(gradientError < 1e-10)) throw new Error(`${row.net}: the gradients differ by ${gradientError}`)
         result.gradientError = gradientError
       } finally {
         rmSync(folder, { recursive: true })

@@ -69,11 +69,12 @@ def read_safetensors(path):
     with open(path, "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         data = bytearray(file.read())
+    dtypes = {"F32": torch.float32, "F64": torch.float64}
     tensors = {}
     for name, entry in header.items():
         if name != "__metadata__":
             begin, end = entry["data_offsets"]
-            tensors[name] = torch.frombuffer(data[begin:end], dtype=torch.float32).reshape(entry["shape"])
+            tensors[name] = torch.frombuffer(data[begin:end], dtype=dtypes[entry["dtype"]]).reshape(entry["shape"])
     return tensors
 
 
@@ -117,12 +118,13 @@ def run(seconds, steps):
 
 
 def check(path):
-    """Loads our weights; the relative error of our input gradient against PyTorch's."""
+    """Loads our weights; the relative error of our input gradient against PyTorch's, both in float64."""
     tensors = read_safetensors(path)
     images = tensors.pop("check.x").permute(0, 3, 1, 2).contiguous()
     expected = tensors.pop("check.gradient").permute(0, 3, 1, 2)
-    model.load_state_dict(tensors)
+    model.double().load_state_dict(tensors)
     gradient = input_gradient(images)
+    model.float()
     return {"gradientError": ((gradient - expected).norm() / gradient.norm()).item()}
 
 
