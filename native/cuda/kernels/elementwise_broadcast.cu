@@ -9,8 +9,6 @@
 // scalar or a channel vector stays in L1, which leaves 8 bytes.
 //
 // Not measured on hardware.
-#include <utility>
-
 #include "../strided.h"
 #include "elementwise.h"
 
@@ -33,84 +31,88 @@ LANGEVIN_DEVICE C minimumOf(C u, C v) {
   return u != u ? u : smaller;
 }
 
-template <Binary kind>
-LANGEVIN_DEVICE float resultOf(float u, float v) {
-  switch (kind) {
-    case Binary::add:
-      return u + v;
-    case Binary::sub:
-      return u - v;
-    case Binary::mul:
-      return u * v;
-    case Binary::div:
-      return u / v;
-    case Binary::maximum:
-      return maximumOf(u, v);
-    case Binary::minimum:
-      return minimumOf(u, v);
-  }
-}
 /// Of two's complement numbers that wrap, as numpy: n / 0 = 0.
-template <Binary kind>
-LANGEVIN_DEVICE int32_t resultOf(int32_t u, int32_t v) {
-  const uint32_t left = static_cast<uint32_t>(u), right = static_cast<uint32_t>(v);
+LANGEVIN_DEVICE int32_t quotient(int32_t u, int32_t v) {
+  return v == 0 ? 0 : v == -1 ? static_cast<int32_t>(0u - static_cast<uint32_t>(u)) : u / v;
+}
+LANGEVIN_DEVICE float quotient(float u, float v) { return u / v; }
+
+/// What + − · are computed in: unsigned for i32, so that overflow wraps.
+template <class C>
+struct Ring {
+  using type = C;
+};
+template <>
+struct Ring<int32_t> {
+  using type = uint32_t;
+};
+
+/// u = u ∘ v, element by element.
+template <class C, int N>
+LANGEVIN_DEVICE void combine(Binary kind, Group<C, N>& u, const Group<C, N>& v) {
+  using R = typename Ring<C>::type;
+  const auto with = [&](const auto& f) {
+    for (int i = 0; i < N; ++i) u.v[i] = static_cast<C>(f(u.v[i], v.v[i]));
+  };
   switch (kind) {
     case Binary::add:
-      return static_cast<int32_t>(left + right);
+      return with([](C a, C b) { return static_cast<R>(a) + static_cast<R>(b); });
     case Binary::sub:
-      return static_cast<int32_t>(left - right);
+      return with([](C a, C b) { return static_cast<R>(a) - static_cast<R>(b); });
     case Binary::mul:
-      return static_cast<int32_t>(left * right);
+      return with([](C a, C b) { return static_cast<R>(a) * static_cast<R>(b); });
     case Binary::div:
-      return v == 0 ? 0 : v == -1 ? static_cast<int32_t>(0u - left) : u / v;
+      return with([](C a, C b) { return quotient(a, b); });
     case Binary::maximum:
-      return maximumOf(u, v);
+      return with([](C a, C b) { return maximumOf(a, b); });
     case Binary::minimum:
-      return minimumOf(u, v);
+      return with([](C a, C b) { return minimumOf(a, b); });
   }
 }
 
-template <Compare kind, class C>
-LANGEVIN_DEVICE bool holds(C u, C v) {
+/// result = u ∘ v ? 1 : 0, element by element.
+template <class C, int N>
+LANGEVIN_DEVICE void decide(Compare kind, const Group<C, N>& u, const Group<C, N>& v, Group<uint8_t, N>& result) {
+  const auto with = [&](const auto& f) {
+    for (int i = 0; i < N; ++i) result.v[i] = f(u.v[i], v.v[i]);
+  };
   switch (kind) {
     case Compare::equal:
-      return u == v;
+      return with([](C a, C b) { return a == b; });
     case Compare::notEqual:
-      return u != v;
+      return with([](C a, C b) { return a != b; });
     case Compare::less:
-      return u < v;
+      return with([](C a, C b) { return a < b; });
     case Compare::lessEqual:
-      return u <= v;
+      return with([](C a, C b) { return a <= b; });
     case Compare::greater:
-      return u > v;
+      return with([](C a, C b) { return a > b; });
     case Compare::greaterEqual:
-      return u >= v;
+      return with([](C a, C b) { return a >= b; });
   }
 }
 
 template <class T>
 using Operand = GroupedOperand<kGroup<T>>;
 
-template <class T, Binary kind>
-__global__ void binaryKernel(const T* a, Operand<T> aAt, const T* b, Operand<T> bAt, T* y, int64_t n) {
+template <class T>
+__global__ void binaryKernel(Binary kind, const T* a, Operand<T> aAt, const T* b, Operand<T> bAt, T* y, int64_t n) {
   ptx::waitForPrevious();
   constexpr int N = kGroup<T>;
   for (int64_t begin = firstGroup<N>(); begin < n; begin += groupStride<N>()) {
     auto u = widenGroup(aAt.load(a, begin, n));
-    const auto v = widenGroup(bAt.load(b, begin, n));
-    for (int i = 0; i < N; ++i) u.v[i] = resultOf<kind>(u.v[i], v.v[i]);
+    combine(kind, u, widenGroup(bAt.load(b, begin, n)));
     storeGroup(y, begin, n, narrowGroup<T>(u.v));
   }
 }
 
-template <class T, Compare kind>
-__global__ void compareKernel(const T* a, Operand<T> aAt, const T* b, Operand<T> bAt, uint8_t* y, int64_t n) {
+template <class T>
+__global__ void compareKernel(Compare kind, const T* a, Operand<T> aAt, const T* b, Operand<T> bAt, uint8_t* y,
+                              int64_t n) {
   constexpr int N = kGroup<T>;
   for (int64_t begin = firstGroup<N>(); begin < n; begin += groupStride<N>()) {
-    const auto u = widenGroup(aAt.load(a, begin, n));
-    const auto v = widenGroup(bAt.load(b, begin, n));
     Group<uint8_t, N> result;
-    for (int i = 0; i < N; ++i) result.v[i] = holds<kind>(u.v[i], v.v[i]);
+    decide(kind, widenGroup(aAt.load(a, begin, n)), widenGroup(bAt.load(b, begin, n)), result);
     storeGroup(y, begin, n, result);
   }
 }
@@ -128,22 +130,6 @@ __global__ void whereKernel(const uint8_t* condition, Operand<W> conditionAt, co
   }
 }
 
-template <class T>
-using BinaryKernel = void (*)(const T*, Operand<T>, const T*, Operand<T>, T*, int64_t);
-template <class T>
-using CompareKernel = void (*)(const T*, Operand<T>, const T*, Operand<T>, uint8_t*, int64_t);
-
-template <class T, int... kinds>
-BinaryKernel<T> binaryOf(int64_t kind, std::integer_sequence<int, kinds...>) {
-  static const BinaryKernel<T> kernels[] = {binaryKernel<T, static_cast<Binary>(kinds)>...};
-  return kernels[kind];
-}
-template <class T, int... kinds>
-CompareKernel<T> compareOf(int64_t kind, std::integer_sequence<int, kinds...>) {
-  static const CompareKernel<T> kernels[] = {compareKernel<T, static_cast<Compare>(kinds)>...};
-  return kernels[kind];
-}
-
 void binary(Stream& stream, int64_t kind, In a, In b, Out y, Dims shape, Dims aStrides, Dims bStrides) {
   const int64_t n = countOf(shape);
   withNumber(y.dtype, [&](auto type) {
@@ -155,9 +141,8 @@ void binary(Stream& stream, int64_t kind, In a, In b, Out y, Dims shape, Dims aS
     if (n == 0) return;
     checkReach(a, shape, aStrides, 0);
     checkReach(b, shape, bStrides, 0);
-    stream.launch(binaryOf<T>(kind, std::make_integer_sequence<int, kBinaryKinds>{}),
-                  overlapped(loopOverGroups<kGroup<T>>(stream, n)), left, Operand<T>(shape, aStrides), right,
-                  Operand<T>(shape, bStrides), target, n);
+    stream.launch(binaryKernel<T>, overlapped(loopOverGroups<kGroup<T>>(stream, n)), static_cast<Binary>(kind), left,
+                  Operand<T>(shape, aStrides), right, Operand<T>(shape, bStrides), target, n);
   });
 }
 
@@ -172,9 +157,8 @@ void compare(Stream& stream, int64_t kind, In a, In b, Out y, Dims shape, Dims a
     if (n == 0) return;
     checkReach(a, shape, aStrides, 0);
     checkReach(b, shape, bStrides, 0);
-    stream.launch(compareOf<T>(kind, std::make_integer_sequence<int, kCompareKinds>{}),
-                  loopOverGroups<kGroup<T>>(stream, n), left, Operand<T>(shape, aStrides), right,
-                  Operand<T>(shape, bStrides), target, n);
+    stream.launch(compareKernel<T>, loopOverGroups<kGroup<T>>(stream, n), static_cast<Compare>(kind), left,
+                  Operand<T>(shape, aStrides), right, Operand<T>(shape, bStrides), target, n);
   });
 }
 

@@ -73,6 +73,7 @@ LANGEVIN_DEVICE float valueOf(float v, float a, float b) {
     case Unary::power:
       return powf(v, a);
   }
+  __builtin_unreachable();
 }
 
 /// g·f'(v)
@@ -124,6 +125,7 @@ LANGEVIN_DEVICE float gradientOf(float v, float g, float a, float b) {
     case Unary::power:
       return a == 0 ? 0.0f : a == 2 ? g * 2 * v : g * (a * powf(v, a - 1));
   }
+  __builtin_unreachable();
 }
 
 template <class T, Unary kind>

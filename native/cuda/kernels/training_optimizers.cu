@@ -260,7 +260,8 @@ void sumSquares(Stream& stream, InList x, Out y) {
   for (int64_t t = 0; t < x.count; ++t) {
     withFloat(x[t].dtype, [&](auto type) {
       using T = decltype(type);
-      table.add({x[t].as<T>(x[t].count)}, x[t].count);
+      const void* const elements = x[t].as<T>(x[t].count);
+      table.add({elements}, x[t].count);
       if (!table.full() && t + 1 < x.count && x[t + 1].dtype == x[t].dtype) return;
       stream.launch(squaresKernel<T>, overBlocks(table), table, next);
       next += table.blocks();
