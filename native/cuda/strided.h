@@ -1,32 +1,10 @@
 // Strided operands on the device: where an element of a row-major index space lies in a buffer.
 #pragma once
+#include "../core/divider.h"
 #include "../core/strided.h"
 #include "groups.h"
 
 namespace langevin::cuda {
-
-/// n / d for 0 ≤ n < 2⁶³ by a product and a shift (Granlund & Montgomery 1994): about 15 instructions, where a division
-/// of 64 bits is about 100.
-class Divider {
- public:
-  Divider() = default;
-  explicit Divider(int64_t divisor) : divisor_(divisor) {
-    while ((uint64_t{1} << shift_) < static_cast<uint64_t>(divisor)) ++shift_;
-    const uint64_t excess = (uint64_t{1} << shift_) - static_cast<uint64_t>(divisor);
-    const auto numerator = static_cast<unsigned __int128>(excess) << 64;
-    multiplier_ = static_cast<uint64_t>(numerator / static_cast<uint64_t>(divisor)) + 1;
-  }
-  LANGEVIN_INLINE int64_t divisor() const { return divisor_; }
-  LANGEVIN_INLINE int64_t quotient(int64_t n) const {
-    const auto product = static_cast<unsigned __int128>(static_cast<uint64_t>(n)) * multiplier_;
-    return static_cast<int64_t>((static_cast<uint64_t>(product >> 64) + static_cast<uint64_t>(n)) >> shift_);
-  }
-
- private:
-  int64_t divisor_ = 1;
-  uint64_t multiplier_ = 1;
-  int32_t shift_ = 0;
-};
 
 /// One operand's strides over an index space, its axes merged as far as this operand allows.
 class Strided {
