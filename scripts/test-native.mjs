@@ -30,7 +30,7 @@ const commonFlags = gyp.variables.common_flags
 const targets = [...gyp.targets, ...gyp.conditions.flatMap(([, { targets }]) => targets)]
 const kernelSources = readdirSync('native/cpu/kernels').filter((f) => f.endsWith('.cc'))
 const addonSources = targets.find((t) => t.target_name === 'cpu').sources
-const coreSources = ['native/core/fault.cc', 'native/core/pool.cc', 'native/cpu/stream.cc', 'native/cpu/executor.cc']
+const coreSources = ['native/core/fault.cc', 'native/core/pool.cc', 'native/cpu/stream.cc', 'native/core/executor.cc']
 
 const sanitizers = {
   plain: { flags: [], environment: {} },

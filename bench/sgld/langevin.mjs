@@ -1,4 +1,4 @@
-// Ours, as a competitor of bench/sgld.mjs (protocol: bench/competitors.mjs).
+// Ours, as a competitor of bench/sgld.mjs (protocol: src/cli/peer.ts).
 import { createInterface } from 'node:readline'
 import {
   Generator,
@@ -25,18 +25,21 @@ const x = keep(uniform([batch, size, size, channels], new Generator(2), { low: -
 const generator = new Generator(3, 'sgld')
 
 const commands = {
-  /** Weights, an image batch and what we make of it, in PyTorch's layouts: for the check that both compute the same. */
+  /** Weights, an image batch and what we make of it, in PyTorch's layouts: for the check that both compute the same. In
+   *  float64: in float32 rounding alone turns a few LeakyReLU signs of a deep net, and the gradients with them. */
   async dump({ path }) {
     const tensors = new Map()
-    for (const [name, parameter] of model.stateDict()) tensors.set(name, await toPyTorch(name, parameter))
-    const sample = keep(normal([4, size, size, channels], new Generator(4)))
-    const gradient = scope(() => keep(model.frozen(() => inputGradient(model, sample))))
-    const host = async (t) => ({ dtype: 'F32', shape: [...t.shape], data: await t.data() })
+    const exact = new JemModel({ model: net, classes, channels, dtype: 'f64', generator: new Generator(1, 'init') })
+    for (const [name, parameter] of exact.stateDict()) tensors.set(name, await toPyTorch(name, parameter))
+    const sample = keep(normal([4, size, size, channels], new Generator(4), { dtype: 'f64' }))
+    const gradient = scope(() => keep(exact.frozen(() => inputGradient(exact, sample))))
+    const host = async (t) => ({ dtype: 'F64', shape: [...t.shape], data: await t.data() })
     tensors.set('check.x', await host(sample)) // NHWC
     tensors.set('check.gradient', await host(gradient))
     writeSafetensors(path, tensors)
     sample.dispose()
     gradient.dispose()
+    exact.dispose()
     return {}
   },
   /** SGLD steps for about `seconds`; one call of sgld() is `steps` steps, as a sampler makes them. */

@@ -6,7 +6,9 @@
 #include <napi.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 
 #include "bind.h"
@@ -41,27 +43,59 @@ HostBytes bytesOf(const Napi::Value& value) {
 
 class Addon;
 
+/// A read in the queue; ends with copied(context, fault), whatever happens.
 struct ReadCall {
   Device* device;
   void* host;
   const void* source;
   size_t bytes;
+  Device::Copied copied;
+  void* context;
+
   static void run(Stream& stream, void* arguments) {
     const ReadCall& call = *static_cast<ReadCall*>(arguments);
-    call.device->copyToHost(stream, call.host, call.source, call.bytes);
+    try {
+      call.device->copyToHost(stream, call.host, call.source, call.bytes, call.copied, call.context);
+    } catch (const DeviceLost& error) {
+      call.fail(error);
+      throw;
+    } catch (const std::exception& error) {
+      call.fail(error);
+    }
+  }
+  void fail(const std::exception& error) const {
+    const std::string before = device->takeFault();
+    copied(context, before.empty() ? std::string("read: ") + error.what() : before);
   }
 };
 
-/// A pending asynchronous read: the executor copies into the typed array, which `keep` holds alive, and hands the
+/// What a reader that waits shares with the thread that copies.
+struct SyncRead {
+  std::mutex mutex;
+  std::condition_variable finished;
+  bool done = false;
+  std::string fault;
+
+  static void copied(void* context, const std::string& fault) {
+    SyncRead& read = *static_cast<SyncRead*>(context);
+    std::lock_guard<std::mutex> lock(read.mutex);
+    read.fault = fault;
+    read.done = true;
+    read.finished.notify_one();
+  }
+  void wait() {
+    std::unique_lock<std::mutex> lock(mutex);
+    finished.wait(lock, [&] { return done; });
+  }
+};
+
+/// A pending asynchronous read: the device copies into the typed array, which `keep` holds alive, and hands the
 /// request back to the JavaScript thread, which settles the promise.
 struct ReadRequest {
   Addon* addon;
   Napi::ObjectReference keep;
   Napi::Promise::Deferred deferred;
   std::string fault;
-};
-struct AsyncReadCall : ReadCall {
-  ReadRequest* request;
 };
 
 struct WriteCall {
@@ -115,6 +149,8 @@ class Addon {
                               return (this->*member)(info);
                             } catch (const HandleError& error) {
                               throwWithCode(info.Env(), "HANDLE", error.message);
+                            } catch (const DeviceLost& error) {
+                              throwWithCode(info.Env(), "DEVICE", error.what());
                             } catch (const std::bad_alloc&) {
                               throwWithCode(info.Env(), "OUT_OF_MEMORY", "cannot allocate host memory");
                             }
@@ -184,10 +220,11 @@ class Addon {
   Napi::Value readSync(const Napi::CallbackInfo& info) {
     const HostBytes host = bytesOf(info[1]);
     const Buffer buffer = transferTarget(info, host);
-    new (device_->reserve()) ReadCall{device_.get(), host.data, buffer.data, host.bytes};
+    SyncRead read;
+    new (device_->reserve()) ReadCall{device_.get(), host.data, buffer.data, host.bytes, &SyncRead::copied, &read};
     device_->submit({"read", &ReadCall::run, [](void*) {}});
-    device_->waitUntilIdle();
-    throwFault(info.Env());
+    read.wait();
+    throwFault(info.Env(), read.fault);
     return info.Env().Undefined();
   }
 
@@ -200,14 +237,16 @@ class Addon {
     const Napi::Value promise = request->deferred.Promise();
     if (pendingReads_++ == 0) napi_ref_threadsafe_function(info.Env(), settleFunction_);
     // Settled when the copy is done; on tear-down the promise is left pending, as nobody is there to see it.
-    new (device_->reserve()) AsyncReadCall{{device_.get(), host.data, buffer.data, host.bytes}, request};
-    device_->submit({"read", &ReadCall::run, [](void* arguments) {
-                       ReadRequest* done = static_cast<AsyncReadCall*>(arguments)->request;
-                       if (done->addon->closing_) return;
-                       done->fault = done->addon->device_->takeFault();
-                       napi_call_threadsafe_function(done->addon->settleFunction_, done, napi_tsfn_nonblocking);
-                     }});
+    new (device_->reserve()) ReadCall{device_.get(), host.data, buffer.data, host.bytes, &Addon::copied, request};
+    device_->submit({"read", &ReadCall::run, [](void*) {}});
     return promise;
+  }
+
+  static void copied(void* context, const std::string& fault) {
+    auto* request = static_cast<ReadRequest*>(context);
+    if (request->addon->closing_) return;
+    request->fault = fault;
+    napi_call_threadsafe_function(request->addon->settleFunction_, request, napi_tsfn_nonblocking);
   }
 
   static void settle(napi_env rawEnv, napi_value, void* context, void* data) {
@@ -230,15 +269,14 @@ class Addon {
     }
   }
 
-  void throwFault(Napi::Env env) {
-    const std::string message = device_->takeFault();
+  void throwFault(Napi::Env env, const std::string& message) {
     if (!message.empty()) throwWithCode(env, "FAULT", message);
   }
 
   // synchronize(): waits until every call enqueued so far is done
   Napi::Value synchronize(const Napi::CallbackInfo& info) {
     device_->waitUntilIdle();
-    throwFault(info.Env());
+    throwFault(info.Env(), device_->takeFault());
     return info.Env().Undefined();
   }
 
@@ -335,8 +373,11 @@ void Addon::bindOps(Napi::Env env, Napi::Object ops, Napi::Object signatures) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   try {
     new Addon(env, exports);  // owned by the environment's cleanup hook
-  } catch (const std::runtime_error& error) {
-    throwWithCode(env, "DEVICE", error.what());
+  } catch (const DeviceUnavailable& unavailable) {
+    Napi::Error error = Napi::Error::New(env, unavailable.what());
+    error.Set("code", Napi::String::New(env, "DEVICE"));
+    error.Set("hint", Napi::String::New(env, unavailable.hint));
+    throw error;
   }
   return exports;
 }

@@ -1,12 +1,26 @@
 // What the addon needs of a backend besides its ops. `cpu/backend.cc` and `cuda/backend.cc` each define it.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "op_table.h"
 
 namespace langevin {
+
+/// Why a device cannot be opened, and what to do about it.
+struct DeviceUnavailable : std::runtime_error {
+  std::string hint;
+  DeviceUnavailable(const std::string& message, std::string fix) : std::runtime_error(message), hint(std::move(fix)) {}
+};
+
+/// Thrown by calls after a failure from which the device does not recover in this process.
+struct DeviceLost : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 /// The longest argument tuple that any op needs, in bytes.
 constexpr size_t kTaskBytes = 640;
@@ -30,11 +44,16 @@ class Device {
   /// The first fault since the last call, empty if none.
   virtual std::string takeFault() = 0;
 
-  /// Copies within the stream; used inside calls.
-  virtual void copyToHost(Stream& stream, void* host, const void* device, size_t bytes) = 0;
+  /// Copies within the stream; used inside calls. The copy to the host may go on while later calls run: it ends with
+  /// copied(context, fault) on any thread, `fault` being the first one of the calls before it, as takeFault tells it;
+  /// or copyToHost throws. What is copied from the host may change as soon as copyFromHost returns.
+  using Copied = void (*)(void* context, const std::string& fault);
+  virtual void copyToHost(Stream& stream, void* host, const void* device, size_t bytes, Copied copied,
+                          void* context) = 0;
   virtual void copyFromHost(Stream& stream, void* device, const void* host, size_t bytes) = 0;
 
-  virtual void* allocate(size_t bytes) = 0;  // nullptr when memory is out
+  /// nullptr when memory is out; throws DeviceLost.
+  virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* block, size_t bytes) = 0;
   struct Memory {
     size_t liveBytes, peakBytes, cachedBytes, scratchBytes;
@@ -52,7 +71,7 @@ class Device {
   virtual void setThreads(int threads) = 0;
 };
 
-/// Opens the backend's device. Throws std::runtime_error with a message for people where there is none.
+/// Opens the backend's device. Throws DeviceUnavailable where there is none.
 std::unique_ptr<Device> openDevice();
 const char* backendName();
 

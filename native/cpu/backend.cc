@@ -4,9 +4,10 @@
 #include <stdexcept>
 #include <vector>
 
+#include "../core/executor.h"
 #include "../core/pool.h"
-#include "executor.h"
 #include "kernels.h"
+#include "stream.h"
 #if defined(__linux__)
 #  include <sched.h>
 #  include <sys/mman.h>
@@ -63,12 +64,13 @@ int availableCores() {
 
 class CpuDevice final : public Device {
  public:
-  CpuDevice() : pool_(allocateBlock, releaseBlock), executor_(availableCores()) {
+  CpuDevice() : pool_(allocateBlock, releaseBlock), stream_(availableCores()), executor_(stream_) {
     const char* wanted = std::getenv("LANGEVIN_ISA");
     if (wanted && *wanted) {
       if (!setVariant(wanted)) {
-        throw std::runtime_error("LANGEVIN_ISA=" + std::string(wanted) +
-                                 " is not one that this machine has: " + variants());
+        throw DeviceUnavailable(
+            "LANGEVIN_ISA=" + std::string(wanted) + " is not one that this machine has: " + variants(),
+            "set it to one of these, or leave it unset");
       }
       return;
     }
@@ -82,8 +84,9 @@ class CpuDevice final : public Device {
   void waitUntilIdle() override { executor_.waitUntilIdle(); }
   std::string takeFault() override { return executor_.takeFault(); }
 
-  void copyToHost(Stream&, void* host, const void* device, size_t bytes) override {
+  void copyToHost(Stream&, void* host, const void* device, size_t bytes, Copied copied, void* context) override {
     if (bytes > 0) std::memcpy(host, device, bytes);
+    copied(context, takeFault());
   }
   void copyFromHost(Stream&, void* device, const void* host, size_t bytes) override {
     if (bytes > 0) std::memcpy(device, host, bytes);
@@ -100,7 +103,7 @@ class CpuDevice final : public Device {
   }
   void release(void* block, size_t bytes) override { pool_.give(block, bytes); }
   Memory memory() override {
-    return {pool_.liveBytes(), pool_.peakBytes(), pool_.cachedBytes(), executor_.stream().scratchBytes()};
+    return {pool_.liveBytes(), pool_.peakBytes(), pool_.cachedBytes(), stream_.scratchBytes()};
   }
   void resetPeak() override { pool_.resetPeak(); }
   void setMemoryLimit(size_t bytes) override { pool_.setLimit(bytes); }
@@ -125,16 +128,17 @@ class CpuDevice final : public Device {
     }
     return false;
   }
-  int threads() override { return executor_.stream().threads(); }
+  int threads() override { return stream_.threads(); }
   void setThreads(int threads) override {
     executor_.waitUntilIdle();
-    executor_.stream().setThreads(threads > 0 ? threads : availableCores());
+    stream_.setThreads(threads > 0 ? threads : availableCores());
   }
 
  private:
   OpTable ops_{};
   std::string variant_;
   Pool pool_;  // outlives the executor, whose calls use its blocks
+  Stream stream_;
   Executor executor_;
 };
 

@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "spin.h"
+#include "../core/spin.h"
 
 namespace langevin {
 

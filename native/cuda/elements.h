@@ -70,12 +70,13 @@ LANGEVIN_DEVICE int64_t itemStride() { return static_cast<int64_t>(gridDim.x) * 
 
 // ---- faults ----
 
-/// Keeps the first fault of the stream; any thread may call it.
+/// Keeps the op's first fault; any thread may call it.
 LANGEVIN_DEVICE void reportFault(KernelFault* faults, FaultKind kind, int32_t value, int64_t position, int64_t limit) {
   if (atomicCAS(&faults->kind, 0, static_cast<int32_t>(kind)) == 0) {
     faults->value = value;
     faults->position = position;
     faults->limit = limit;
+    faults->order = atomicAdd(faults->opsSoFar, 1);
   }
 }
 

@@ -1,12 +1,17 @@
 // What an op of the CUDA device gets: the stream that everything is enqueued on, the device's properties, workspace,
 // and the device-side places of faults and of the random step.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <unordered_map>
+#include <vector>
 
 #include "platform.h"
 
 namespace langevin {
+
+class KernelFaults;
 
 /// How f32 convolutions and matrix products are computed. fp32: FFMA throughout. tf32: operands rounded to TF32 (10
 /// bits of mantissa), f32 accumulation. bf16 tensors are always multiplied as bf16 with f32 accumulation.
@@ -16,13 +21,15 @@ enum class Precision { fp32, tf32 };
 /// cp.async, ldmatrix and mma.sync; sm90: TMA, wgmma and clusters. What a GPU cannot run is never chosen.
 enum class Level { simt, sm80, sm90 };
 
-/// A fault that a kernel found in its data. The first one is kept (Stream::faults); the kernel goes on without touching
-/// memory that it must not.
+/// A fault that a kernel found in its data. The first one of an op is kept (Stream::faults); the kernel goes on without
+/// touching memory that it must not.
 struct KernelFault {
   int32_t kind;  // FaultKind; 0: none
   int32_t value;
   int64_t position;
   int64_t limit;
+  int64_t order;      // how many other ops of the stream had faulted before
+  int32_t* opsSoFar;  // the stream's count of those
 };
 enum class FaultKind : int32_t { none, index };
 
@@ -46,6 +53,11 @@ struct LaunchShape {
 /// Used on the executor's thread only.
 class Stream {
  public:
+  explicit Stream(const GpuProperties& gpu);
+  ~Stream();  // waits for the GPU
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
   cudaStream_t handle() const { return stream_; }
   const GpuProperties& gpu() const { return gpu_; }
   Precision precision() const { return precision_; }
@@ -55,8 +67,8 @@ class Stream {
   /// order: until the kernels that it launched have run). Kept between ops; slots 0 to 3. Faults where memory is out.
   void* workspace(int slot, size_t bytes);
 
-  /// Device memory; kernels report to it with reportFault (faults.h).
-  KernelFault* faults() const { return faults_; }
+  /// Device memory, the running op's own; kernels report to it with reportFault (elements.h).
+  KernelFault* faults() const;
   /// Device memory: what kernels add to Philox::step (0, but in the replay of a captured graph).
   const int64_t* stepOffset() const { return stepOffset_; }
 
@@ -80,11 +92,17 @@ class Stream {
   GpuProperties gpu_;
   Precision precision_ = Precision::fp32;
   Level level_ = Level::simt;
-  KernelFault* faults_ = nullptr;
+  KernelFaults* faults_ = nullptr;
+  const char* const* running_ = nullptr;  // the op's name
   int64_t* stepOffset_ = nullptr;
   static constexpr int kSlots = 4;
   void* slots_[kSlots] = {};
   size_t slotBytes_[kSlots] = {};
+  std::atomic<size_t> workspaceBytes_{0};
+  std::unordered_map<const void*, size_t> allowedShared_;
+  /// Outgrown workspace that captured graphs may still use; kept while there are such.
+  std::vector<void*> outgrown_;
+  bool keepOutgrown_ = false;
 };
 
 }  // namespace langevin

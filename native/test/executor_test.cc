@@ -1,5 +1,5 @@
 // The queue: order, a full queue, faults, waiting, and a device that is closed with calls still in it.
-#include "../cpu/executor.h"
+#include "../core/executor.h"
 
 #include <chrono>
 #include <memory>
@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "../cpu/stream.h"
 #include "check.h"
 
 namespace {
@@ -27,7 +28,8 @@ void enqueue(Executor& executor, F f, const char* name = "call") {
 void pauseMilliseconds(int n) { std::this_thread::sleep_for(std::chrono::milliseconds(n)); }
 
 TEST("calls run in order, far more of them than the queue holds") {
-  Executor executor(2);
+  Stream stream(2);
+  Executor executor(stream);
   const int n = static_cast<int>(Executor::kCapacity) * 5 + 3;
   std::vector<int> order;
   for (int i = 0; i < n; ++i) enqueue(executor, [&order, i](Stream&) { order.push_back(i); });
@@ -37,7 +39,8 @@ TEST("calls run in order, far more of them than the queue holds") {
 }
 
 TEST("reserve() waits for room while the queue is full") {
-  Executor executor(1);
+  Stream stream(1);
+  Executor executor(stream);
   std::atomic<bool> open{false};
   std::atomic<int> done{0};
   enqueue(executor, [&](Stream&) {
@@ -55,7 +58,8 @@ TEST("reserve() waits for room while the queue is full") {
 }
 
 TEST("waitUntilIdle() waits for calls in progress, awake or asleep") {
-  Executor executor(2);
+  Stream stream(2);
+  Executor executor(stream);
   for (int i = 0; i < 30; ++i) {
     std::vector<int> values(1000, 0);
     enqueue(executor, [&values](Stream& stream) {
@@ -69,7 +73,8 @@ TEST("waitUntilIdle() waits for calls in progress, awake or asleep") {
 }
 
 TEST("a fault names its op, the first is kept until taken, and later calls run") {
-  Executor executor(2);
+  Stream stream(2);
+  Executor executor(stream);
   std::atomic<int> done{0};
   enqueue(
       executor, [](Stream&) { langevin::fault("a buffer of %s", "u8"); }, "conv2d");
@@ -88,13 +93,39 @@ TEST("a fault names its op, the first is kept until taken, and later calls run")
   CHECK(executor.takeFault() == "norm: in a block");
 }
 
+TEST("a lost device tells its loss again and again, and whatever fails after it is not told") {
+  Stream stream(1);
+  Executor executor(stream);
+  enqueue(
+      executor, [](Stream&) { langevin::fault("a buffer of u8"); }, "norm");
+  enqueue(
+      executor, [](Stream&) { throw langevin::DeviceLost("illegal address"); }, "conv2d");
+  enqueue(
+      executor, [](Stream&) { langevin::fault("after it"); }, "pick");
+  executor.waitUntilIdle();
+  CHECK(executor.lost());
+  CHECK(executor.takeFault() == "conv2d: illegal address");
+  CHECK(executor.takeFault() == "conv2d: illegal address");
+}
+
+TEST("the op that runs is known by name") {
+  Stream stream(1);
+  Executor executor(stream);
+  std::string seen;
+  enqueue(
+      executor, [&](Stream&) { seen = executor.running(); }, "conv2d");
+  executor.waitUntilIdle();
+  CHECK(seen == "conv2d");
+}
+
 TEST("a device that is closed runs the call in progress to its end and destroys the arguments of all others") {
   for (int repeat = 0; repeat < 20; ++repeat) {
     const auto token = std::make_shared<int>(0);
     std::atomic<bool> started{false};
     std::atomic<bool> finished{false};
     {
-      Executor executor(2);
+      Stream stream(2);
+      Executor executor(stream);
       enqueue(executor, [&, token](Stream&) {
         started = true;
         pauseMilliseconds(2);
@@ -113,7 +144,8 @@ TEST("devices can be opened and closed at once, as worker threads do") {
   for (int i = 0; i < 8; ++i) {
     owners.emplace_back([&done] {
       for (int repeat = 0; repeat < 5; ++repeat) {
-        Executor executor(2);
+        Stream stream(2);
+        Executor executor(stream);
         enqueue(executor, [&done](Stream& stream) { stream.parallel(10, [&](int64_t, int) { ++done; }); });
         executor.waitUntilIdle();
       }

@@ -6,7 +6,7 @@
 
 namespace langevin {
 
-Executor::Executor(int threads) : tasks_(new Task[kCapacity]), stream_(threads), thread_([this] { loop(); }) {}
+Executor::Executor(Stream& stream) : stream_(stream), tasks_(new Task[kCapacity]), thread_([this] { loop(); }) {}
 
 Executor::~Executor() {
   stop_.store(true);
@@ -51,9 +51,17 @@ void Executor::waitUntilIdle() {
 
 std::string Executor::takeFault() {
   std::lock_guard<std::mutex> lock(faultMutex_);
+  if (lost_.load()) return fault_;
   std::string message;
   message.swap(fault_);
   return message;
+}
+
+void Executor::keepFault(const std::string& message, bool lost) {
+  std::lock_guard<std::mutex> lock(faultMutex_);
+  if (lost_.load() || (!lost && !fault_.empty())) return;
+  fault_ = message;
+  if (lost) lost_.store(true);
 }
 
 void Executor::loop() {
@@ -70,11 +78,13 @@ void Executor::loop() {
     }
     if (stop_.load()) return;
     Task& task = tasks_[head % kCapacity];
+    running_ = task.call.name;
     try {
       task.call.run(stream_, task.arguments);
+    } catch (const DeviceLost& error) {
+      keepFault(std::string(task.call.name) + ": " + error.what(), true);
     } catch (const std::exception& error) {
-      std::lock_guard<std::mutex> lock(faultMutex_);
-      if (fault_.empty()) fault_ = std::string(task.call.name) + ": " + error.what();
+      keepFault(std::string(task.call.name) + ": " + error.what(), false);
     }
     task.call.drop(task.arguments);
     head_.fetch_add(1);

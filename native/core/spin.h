@@ -1,4 +1,4 @@
-// How long threads of the CPU device wait for each other with their eyes open.
+// How long threads of a device wait for each other with their eyes open.
 #pragma once
 
 namespace langevin {

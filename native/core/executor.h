@@ -1,4 +1,4 @@
-// The CPU device's queue: calls run one after another on a thread of its own, off the JavaScript thread.
+// A device's queue: calls run one after another on a thread of its own, off the JavaScript thread.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -8,8 +8,7 @@
 #include <string>
 #include <thread>
 
-#include "../core/device.h"
-#include "stream.h"
+#include "device.h"
 
 namespace langevin {
 
@@ -19,10 +18,10 @@ struct Task {
   alignas(16) unsigned char arguments[kTaskBytes];
 };
 
-/// One producer: the JavaScript thread that owns the device.
+/// One producer: the JavaScript thread that owns the device. The stream must outlive the executor.
 class Executor {
  public:
-  explicit Executor(int threads);
+  explicit Executor(Stream& stream);
   ~Executor();  // waits for the task in progress and drops the rest
 
   /// A place for the next call's arguments; blocks while the queue is full. Follow with submit().
@@ -30,15 +29,21 @@ class Executor {
   void submit(const Call& call);
   void waitUntilIdle();
 
-  /// The first fault since the last call, empty if none: "conv2d: a buffer of …".
+  /// The first fault since the last call, empty if none: "conv2d: a buffer of …". Of a lost device always the loss.
   std::string takeFault();
-  Stream& stream() { return stream_; }
+  bool lost() const { return lost_.load(); }
+  /// Marks the device as lost; the first message stays.
+  void lose(const std::string& message) { keepFault(message, true); }
+  /// The op that runs now; to be asked on the executor's thread only.
+  const char* const& running() const { return running_; }
 
   static constexpr uint64_t kCapacity = 1024;
 
  private:
   void loop();
+  void keepFault(const std::string& message, bool lost);
 
+  Stream& stream_;
   std::unique_ptr<Task[]> tasks_;
   std::atomic<uint64_t> head_{0};  // next to run
   std::atomic<uint64_t> tail_{0};  // next to fill
@@ -50,7 +55,8 @@ class Executor {
   std::condition_variable progress_;
   std::mutex faultMutex_;
   std::string fault_;
-  Stream stream_;
+  std::atomic<bool> lost_{false};
+  const char* running_ = "";
   std::thread thread_;
 };
 

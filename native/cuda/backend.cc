@@ -1,0 +1,207 @@
+// The CUDA backend: one GPU, its stream, and an executor whose thread launches the kernels.
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "../core/executor.h"
+#include "../core/pool.h"
+#include "kernel_faults.h"
+#include "kernels.h"
+#include "transfers.h"
+
+namespace langevin {
+
+namespace {
+
+constexpr int kOldestArchitecture = 80;
+
+struct LevelName {
+  Level level;
+  const char* name;
+};
+// Best last.
+constexpr LevelName kLevels[] = {{Level::simt, "simt"}, {Level::sm80, "sm80"}, {Level::sm90, "sm90"}};
+
+/// wgmma and the TMA instructions that the kernels use are those of compute capability 9.0 alone.
+Level bestLevel(int architecture) { return architecture == 90 ? Level::sm90 : Level::sm80; }
+
+std::string cudaVersion(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+int attribute(cudaDeviceAttr which) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, which, 0), "the GPU's properties");
+  return value;
+}
+
+/// The GPU's properties. Throws DeviceUnavailable with the reason where there is none that can be used.
+GpuProperties findGpu() {
+  int driver = 0, runtime = 0, count = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  if (driver == 0) {
+    throw DeviceUnavailable("no NVIDIA driver is loaded", "install the driver, or use --device cpu");
+  }
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaErrorInsufficientDriver) {
+    throw DeviceUnavailable("the NVIDIA driver is too old: it supports CUDA " + cudaVersion(driver) +
+                                ", this addon needs CUDA " + cudaVersion(runtime),
+                            "update the driver, or build with an older CUDA toolkit: npm run build:cuda");
+  }
+  if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0)) {
+    const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    throw DeviceUnavailable(
+        visible ? "no GPU is visible with CUDA_VISIBLE_DEVICES=" + std::string(visible) : "the driver finds no GPU",
+        visible ? "unset CUDA_VISIBLE_DEVICES, or use --device cpu" : "use --device cpu");
+  }
+  if (status != cudaSuccess) {
+    throw DeviceUnavailable(std::string("the GPU cannot be opened: ") + cudaGetErrorString(status),
+                            "see whether nvidia-smi lists it");
+  }
+  GpuProperties gpu;
+  gpu.architecture = 10 * attribute(cudaDevAttrComputeCapabilityMajor) + attribute(cudaDevAttrComputeCapabilityMinor);
+  gpu.multiprocessors = attribute(cudaDevAttrMultiProcessorCount);
+  gpu.sharedPerBlock = static_cast<size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+  gpu.l2Bytes = static_cast<size_t>(attribute(cudaDevAttrL2CacheSize));
+  if (gpu.architecture < kOldestArchitecture) {
+    throw DeviceUnavailable("the GPU has compute capability " + std::to_string(gpu.architecture / 10) + "." +
+                                std::to_string(gpu.architecture % 10) + ", the kernels need 8.0 (Ampere) or later",
+                            "use --device cpu");
+  }
+  return gpu;
+}
+
+void* allocateBlock(size_t bytes) {
+  void* block = nullptr;
+  const cudaError_t status = cudaMalloc(&block, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  check(status, "memory");
+  return block;
+}
+
+void releaseBlock(void* block, size_t) { cudaFree(block); }
+
+}  // namespace
+
+class CudaDevice final : public Device {
+ public:
+  CudaDevice()
+      : stream_(findGpu()),
+        pool_(allocateBlock, releaseBlock),
+        transfers_(faults_, [this](const std::string& message) { executor_.lose(message); }),
+        executor_(stream_) {
+    stream_.faults_ = &faults_;
+    stream_.running_ = &executor_.running();
+    cuda::fillOpTable(ops_);
+    setVariant(kLevels[static_cast<int>(bestLevel(stream_.gpu_.architecture))].name);
+  }
+
+  void* reserve() override { return executor_.reserve(); }
+  void submit(const Call& call) override { executor_.submit(call); }
+
+  void waitUntilIdle() override {
+    new (executor_.reserve()) CudaDevice*(this);
+    executor_.submit({"synchronize",
+                      [](Stream& stream, void* arguments) { (*static_cast<CudaDevice**>(arguments))->finish(stream); },
+                      [](void*) {}});
+    executor_.waitUntilIdle();
+  }
+
+  std::string takeFault() override {
+    std::string fault = executor_.takeFault();
+    std::lock_guard<std::mutex> lock(kernelFaultMutex_);
+    if (fault.empty()) fault.swap(kernelFault_);
+    kernelFault_.clear();
+    return fault;
+  }
+
+  void copyToHost(Stream& stream, void* host, const void* device, size_t bytes, Copied copied, void* context) override {
+    transfers_.read(stream.handle(), host, device, bytes, takeFault(), copied, context);
+  }
+  void copyFromHost(Stream& stream, void* device, const void* host, size_t bytes) override {
+    transfers_.write(stream.handle(), device, host, bytes);
+  }
+
+  void* allocate(size_t bytes) override {
+    if (executor_.lost()) throw DeviceLost(executor_.takeFault());
+    void* block = pool_.take(bytes);
+    if (!block && pool_.cachedBytes() > 0) {
+      executor_.waitUntilIdle();
+      pool_.trim();  // waits for the GPU
+      block = pool_.take(bytes);
+    }
+    return block;
+  }
+  void release(void* block, size_t bytes) override { pool_.give(block, bytes); }
+  Memory memory() override {
+    return {pool_.liveBytes(), pool_.peakBytes(), pool_.cachedBytes(), stream_.workspaceBytes_.load()};
+  }
+  void resetPeak() override { pool_.resetPeak(); }
+  void setMemoryLimit(size_t bytes) override { pool_.setLimit(bytes); }
+
+  const OpTable& ops() override { return ops_; }
+  std::string variant() override { return variant_; }
+  std::string variants() override {
+    std::string names;
+    for (const LevelName& level : kLevels) {
+      if (level.level <= bestLevel(stream_.gpu_.architecture)) {
+        names += (names.empty() ? "" : ",") + std::string(level.name);
+      }
+    }
+    return names;
+  }
+  bool setVariant(const std::string& name) override {
+    for (const LevelName& level : kLevels) {
+      if (name != level.name || level.level > bestLevel(stream_.gpu_.architecture)) continue;
+      variant_ = name;
+      set(&Stream::level_, level.level);
+      return true;
+    }
+    return false;
+  }
+  int threads() override { return 1; }
+  void setThreads(int) override {}
+
+ private:
+  /// Sets a property of the stream for the calls that follow.
+  template <class T>
+  void set(T Stream::*property, T value) {
+    using Setting = std::pair<T Stream::*, T>;
+    new (executor_.reserve()) Setting(property, value);
+    executor_.submit({"setting",
+                      [](Stream& stream, void* arguments) {
+                        const Setting& setting = *static_cast<Setting*>(arguments);
+                        stream.*setting.first = setting.second;
+                      },
+                      [](void*) {}});
+  }
+
+  /// Waits for the GPU, and keeps what its kernels report for takeFault().
+  void finish(Stream& stream) {
+    std::vector<unsigned char> reported(KernelFaults::kBytes);
+    const bool any = faults_.collect(stream.handle(), reported.data());
+    check(cudaStreamSynchronize(stream.handle()), "a kernel before this");
+    if (!any) return;
+    std::lock_guard<std::mutex> lock(kernelFaultMutex_);
+    if (kernelFault_.empty()) kernelFault_ = faults_.describe(reported.data());
+  }
+
+  OpTable ops_{};
+  std::string variant_;
+  Stream stream_;  // opens the GPU
+  Pool pool_;
+  KernelFaults faults_;
+  std::mutex kernelFaultMutex_;
+  std::string kernelFault_;
+  Transfers transfers_;
+  Executor executor_;  // ends first: its calls use all of these
+};
+
+std::unique_ptr<Device> openDevice() { return std::unique_ptr<Device>(new CudaDevice()); }
+const char* backendName() { return "cuda"; }
+
+}  // namespace langevin
