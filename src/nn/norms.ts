@@ -1,6 +1,6 @@
 import { noGrad } from '../autograd/graph.ts'
 import { add, mul, sub } from '../ops/arithmetic.ts'
-import { assign } from '../ops/cast.ts'
+import { assign, cast } from '../ops/cast.ts'
 import { batchNorm, channelAffine, groupNorm, instanceNorm } from '../ops/norm.ts'
 import { mean, sum } from '../ops/reduce.ts'
 import { affine, neg, power, reciprocal, sqrt, square } from '../ops/unary.ts'
@@ -82,7 +82,11 @@ export class BatchNorm extends Norm {
   }
 
   private forwardBatch(x: Tensor): Tensor {
-    const { y, mean, rstd } = batchNorm(x, { gamma: like(x, this.weight), beta: like(x, this.bias), eps: BatchNorm.eps })
+    const { y, mean, rstd } = batchNorm(x, {
+      gamma: like(x, this.weight),
+      beta: like(x, this.bias),
+      eps: BatchNorm.eps,
+    })
     if (this.updateStatistics) noGrad(() => this.update(x, mean, rstd))
     return y
   }

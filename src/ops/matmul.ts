@@ -64,9 +64,15 @@ function linearAlike(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const [, outputs] = expectShape('linear', 'weight', weight, [inputs, 'out'], `x has ${inputs} features`)
   if (bias) expectShape('linear', 'bias', bias, [outputs])
   const save = [wantsGrad(weight) ? x : undefined, wantsGrad(x) ? weight : undefined] as const
-  return record('linear', product(precision, { x }, { x: weight }, bias), [x, weight, bias], save, (dy, [x_, w_], needs) => [
-    needs[0] ? product(precision, { x: dy }, { x: w_!, transpose: true }) : undefined,
-    needs[1] ? product(precision, { x: x_!, transpose: true }, { x: dy }) : undefined,
-    needs[2] ? sum(dy, { axes: 0 }) : undefined,
-  ])
+  return record(
+    'linear',
+    product(precision, { x }, { x: weight }, bias),
+    [x, weight, bias],
+    save,
+    (dy, [x_, w_], needs) => [
+      needs[0] ? product(precision, { x: dy }, { x: w_!, transpose: true }) : undefined,
+      needs[1] ? product(precision, { x: x_!, transpose: true }, { x: dy }) : undefined,
+      needs[2] ? sum(dy, { axes: 0 }) : undefined,
+    ],
+  )
 }
