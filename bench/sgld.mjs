@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util'
 import { Competitor, findPyTorch, inTurns, pyTorchMissing, spread } from './competitors.mjs'
 import { measureLimits } from './limits.mjs'
 import { describeMachine, root } from './machine.mjs'
+import { images, operationsPerImageStep } from './wide-resnet.mjs'
 
 const { values: options } = parseArgs({
   options: {
@@ -30,27 +31,12 @@ const seconds = Number(options.seconds ?? (options.quick ? 1.5 : 5))
 
 /** The reference nets: no norm, 10 classes. `steps` is how many SGLD steps one call of the sampler makes here. */
 const nets = [
-  { net: 'wrn-10-1', size: 28, channels: 1, batch: 64, steps: 20 },
-  { net: 'wrn-16-2', size: 32, channels: 3, batch: 64, steps: 5 },
-  { net: 'wrn-28-10', size: 32, channels: 3, batch: 8, steps: 1 },
-].filter(({ net }) => !options.net || options.net === net)
-
-/** Multiplications and additions of all convolutions and the head, forward and to the input, for one image. */
-function flopsPerImageStep({ net, size, channels }) {
-  const [depth, width] = net.split('-').slice(1).map(Number)
-  let [map, cin] = [size, 16]
-  let multiplyAdds = map * map * 9 * channels * 16
-  for (const [stage, cout] of [16 * width, 32 * width, 64 * width].entries()) {
-    for (let block = 0; block < (depth - 4) / 6; block++) {
-      const out = stage > 0 && block === 0 ? map / 2 : map
-      multiplyAdds += map * map * 9 * cin * cout + out * out * 9 * cout * cout
-      if (out !== map || cin !== cout) multiplyAdds += out * out * cin * cout
-      map = out
-      cin = cout
-    }
-  }
-  return 2 * 2 * (multiplyAdds + cin * 10)
-}
+  { net: 'wrn-10-1', batch: 64, steps: 20 },
+  { net: 'wrn-16-2', batch: 64, steps: 5 },
+  { net: 'wrn-28-10', batch: 8, steps: 1 },
+]
+  .map((row) => ({ ...row, ...images[row.net] }))
+  .filter(({ net }) => !options.net || options.net === net)
 
 const log = (line) => process.stderr.write(`${line}\n`)
 const machine = describeMachine()
@@ -86,7 +72,7 @@ async function measure(row) {
   const competitors = theirs ? [ours, theirs] : [ours]
   try {
     const about = await Promise.all(competitors.map((c) => c.ready()))
-    const result = { ...row, threads, flopsPerImageStep: flopsPerImageStep(row) }
+    const result = { ...row, threads, flopsPerImageStep: operationsPerImageStep(row.net, row) }
     if (theirs) {
       const folder = mkdtempSync(join(tmpdir(), 'langevin-bench-'))
       try {
@@ -97,7 +83,7 @@ async function measure(row) {
       } finally {
         rmSync(folder, { recursive: true })
       }
-      about[1].layout = (await theirs.ask('layout', { seconds: seconds / 2 })).layout
+      about[1].layout = (await theirs.ask('choose', { seconds: seconds / 2 })).layout
     }
     const slice = (competitor) => competitor.ask('run', { seconds, steps: row.steps })
     await inTurns(competitors, 1, (c) => c.ask('run', { seconds: seconds / 2, steps: row.steps })) // warm-up

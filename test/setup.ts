@@ -1,6 +1,6 @@
 // Runs before every test file: the matcher toBeAllclose, and a check after each test that it freed what it made.
 import { afterEach, beforeEach, expect, type TestContext, TestRunner } from 'vitest'
-import { addonPath, nativeDevice } from '../src/native/device.ts'
+import { openDevices } from '../src/native/device.ts'
 import { liveTensors, setLeakDebug } from '../src/tensor/leaks.ts'
 import { tensorCount } from '../src/tensor/tensor.ts'
 import { type Close, explainDifference } from './allclose.ts'
@@ -35,7 +35,7 @@ interface Held {
 function held(): Held {
   return {
     tensors: tensorCount(),
-    buffers: addonPath('cpu') ? nativeDevice('cpu').addon.memory().buffers : 0,
+    buffers: openDevices().reduce((n, device) => n + device.addon.memory().buffers, 0),
   }
 }
 

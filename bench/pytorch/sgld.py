@@ -1,159 +1,145 @@
-"""PyTorch, as a competitor of bench/sgld.mjs (protocol: bench/competitors.mjs).
+"""SGLD in PyTorch, as a competitor of bench/sgld.mjs, bench/gpu/sgld.mjs and `langevin bench sgld --peer pytorch`.
 
-The released architecture (wideresnet.py of wgrathwohl/JEM) without norm: pre-activation blocks with LeakyReLU 0.2,
-conv1 with stride 1, conv2 with the block's stride, a 1x1 shortcut with bias on the raw x, mean over the last map.
-The step is that of the released sample_q: x += step_size * df/dx + noise_std * randn, f = logsumexp of the logits.
-Parameters require no gradient, so that only the input's is computed. Everything is eager float32; of channels_first and
-channels_last the faster on this machine is used.
+The step is that of the released sample_q: x += step_size * df/dx + noise_std * randn, f = logsumexp of the logits, x in
+float32. Parameters require no gradient, so that only the input's is computed. `choose` finds the fastest way to run it
+here: on a CPU eager, channels_first or channels_last; on a GPU channels_last, eager, as a CUDA graph, with torch.compile,
+or both.
 """
 import json
 import resource
 import sys
-import time
 
 import torch
-import torch.nn as nn
-import torch.nn.functional as F
+
+from jem import Jem, read_safetensors, use_precision
+from serve import serve
+from timing import seconds_of
 
 settings = json.loads(sys.argv[1])
-torch.set_num_threads(settings["threads"])
+device = settings.get("device", "cpu")
+if settings.get("threads"):
+    torch.set_num_threads(settings["threads"])
 torch.set_num_interop_threads(1)
-torch.manual_seed(0)
-
-
-class Block(nn.Module):
-    def __init__(self, cin, cout, stride):
-        super().__init__()
-        self.conv1 = nn.Conv2d(cin, cout, 3, padding=1)
-        self.conv2 = nn.Conv2d(cout, cout, 3, stride=stride, padding=1)
-        self.shortcut = nn.Sequential()
-        if stride != 1 or cin != cout:
-            self.shortcut = nn.Sequential(nn.Conv2d(cin, cout, 1, stride=stride))
-
-    def forward(self, x):
-        h = self.conv1(F.leaky_relu(x, 0.2))
-        h = self.conv2(F.leaky_relu(h, 0.2))
-        return h + self.shortcut(x)
-
-
-class WideResNet(nn.Module):
-    def __init__(self, depth, width, channels):
-        super().__init__()
-        blocks = (depth - 4) // 6
-        self.conv1 = nn.Conv2d(channels, 16, 3, padding=1)
-        cin = 16
-        for stage, (cout, stride) in enumerate([(16 * width, 1), (32 * width, 2), (64 * width, 2)]):
-            layers = []
-            for i in range(blocks):
-                layers.append(Block(cin, cout, stride if i == 0 else 1))
-                cin = cout
-            setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
-
-    def forward(self, x):
-        x = self.layer3(self.layer2(self.layer1(self.conv1(x))))
-        return F.leaky_relu(x, 0.2).mean((2, 3))
-
-
-class Jem(nn.Module):
-    def __init__(self, net, classes, channels):
-        super().__init__()
-        depth, width = (int(part) for part in net.split("-")[1:])
-        self.f = WideResNet(depth, width, channels)
-        self.class_output = nn.Linear(64 * width, classes)
-
-    def forward(self, x):
-        return self.class_output(self.f(x)).logsumexp(1)
-
-
-def read_safetensors(path):
-    with open(path, "rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        data = bytearray(file.read())
-    dtypes = {"F32": torch.float32, "F64": torch.float64}
-    tensors = {}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            begin, end = entry["data_offsets"]
-            tensors[name] = torch.frombuffer(data[begin:end], dtype=dtypes[entry["dtype"]]).reshape(entry["shape"])
-    return tensors
 
 
 def peak_rss():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-rss_before = peak_rss()
-model = Jem(settings["net"], settings["classes"], settings["channels"]).requires_grad_(False)
-size, channels = settings["size"], settings["channels"]
-x = torch.rand(settings["batch"], channels, size, size) * 2 - 1
-layout = torch.contiguous_format
-
-
-def use_layout(wanted):
-    global layout, x
-    layout = wanted
-    model.to(memory_format=wanted)
-    x = x.contiguous(memory_format=wanted)
-
-
-def input_gradient(images):
+def input_gradient(network, images):
     images = images.detach().requires_grad_(True)
-    return torch.autograd.grad(model(images).sum(), images)[0]
+    return torch.autograd.grad(network(images).logsumexp(1).sum(), images)[0]
 
 
-def step():
-    global x
-    x += settings["stepSize"] * input_gradient(x) + settings["noiseStd"] * torch.randn_like(x)
-
-
-def run(seconds, steps):
-    done, start = 0, time.perf_counter()
-    while True:
-        for _ in range(steps):
+def in_graph(step):
+    """step captured once; its replay draws new random numbers."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):  # as PyTorch's documentation wants it: warm on another stream
+        for _ in range(3):
             step()
-        done += steps
-        elapsed = time.perf_counter() - start
-        if elapsed >= seconds:
-            return {"steps": done, "seconds": elapsed}
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
 
 
-def check(path):
-    """Loads our weights; the relative error of our input gradient against PyTorch's, both in float64."""
-    tensors = read_safetensors(path)
-    images = tensors.pop("check.x").permute(0, 3, 1, 2).contiguous()
-    expected = tensors.pop("check.gradient").permute(0, 3, 1, 2)
-    model.double().load_state_dict(tensors)
-    gradient = input_gradient(images)
-    model.float()
-    return {"gradientError": ((gradient - expected).norm() / gradient.norm()).item()}
+class Chain:
+    def __init__(self, net, size, channels, batch, classes=10, stepSize=1, noiseStd=0.01, precision="fp32", **_):
+        torch.manual_seed(0)
+        self.rss_before = peak_rss()
+        self.dtype = use_precision(precision)
+        self.step_size, self.noise_std = stepSize, noiseStd
+        self.model = Jem(net, classes, channels).requires_grad_(False).to(device, self.dtype)
+        self.x = (torch.rand(batch, channels, size, size) * 2 - 1).to(device)
+        self.use_layout(torch.channels_last)
+        self.steps = {}
+        self.step = self.step_of("eager")
+
+    def use_layout(self, layout):
+        self.model.to(memory_format=layout)
+        self.x = self.x.contiguous(memory_format=layout)
+
+    def eager(self, network):
+        gradient = input_gradient(network, self.x)
+        self.x.add_(gradient, alpha=self.step_size).add_(torch.randn_like(self.x), alpha=self.noise_std)
+
+    def step_of(self, mode):
+        if mode not in self.steps:
+            self.steps[mode] = self.prepare(mode)
+        return self.steps[mode]
+
+    def prepare(self, mode):
+        if mode.endswith("graph"):
+            return in_graph(self.step_of("compile" if mode.startswith("compile") else "eager"))
+        if mode == "compile":
+            network = torch.compile(self.model, dynamic=False)
+            return lambda: self.eager(network)
+        return lambda: self.eager(self.model)
+
+    def use_mode(self, mode):
+        if device == "cpu":  # on a GPU everything is channels_last, and graphs keep their addresses
+            self.use_layout(torch.contiguous_format if mode == "channels_first" else torch.channels_last)
+        self.step = self.step_of(mode)
+        self.run(0, 2)  # compiles, tries algorithms, warms up
+
+    def run(self, seconds, steps):
+        """Calls of `steps` steps until `seconds` are over."""
+        done, elapsed = 0, 0.0
+        while True:
+            elapsed += seconds_of(device, lambda: [self.step() for _ in range(steps)])
+            done += steps
+            if elapsed >= seconds:
+                return {"steps": done, "seconds": elapsed}
+
+    def choose(self, seconds, wanted=None):
+        """The fastest of the wanted modes is used from here on. Those that do not run are told under "failed"."""
+        times, failed = {}, {}
+        for mode in wanted or (["channels_first", "eager"] if device == "cpu" else ["eager", "graph"]):
+            try:
+                self.use_mode(mode)
+                result = self.run(seconds, 2)
+                times[mode] = result["seconds"] / result["steps"]
+            except Exception as error:
+                failed[mode] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        if not times:
+            raise RuntimeError(f"no mode runs: {failed}")
+        best = min(times, key=times.get)
+        self.use_mode(best)
+        layout = "channels_first" if best == "channels_first" else "channels_last"
+        return {"mode": best, "layout": layout, "secondsPerStep": times, "failed": failed}
+
+    def check(self, path):
+        """Loads our weights; the relative error of our input gradient against PyTorch's, both in float64."""
+        tensors = read_safetensors(path)
+        images = tensors.pop("check.x").permute(0, 3, 1, 2).contiguous().to(device)
+        expected = tensors.pop("check.gradient").permute(0, 3, 1, 2).to(device)
+        self.model.double().load_state_dict(tensors)
+        gradient = input_gradient(self.model, images)
+        self.model.to(self.dtype)
+        return {"gradientError": ((gradient - expected).norm() / gradient.norm()).item()}
+
+    def peak(self):
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            self.run(0, 2)
+            return {"peakBytes": torch.cuda.max_memory_allocated()}
+        self.run(0, 2)
+        return {"peakRssDeltaBytes": peak_rss() - self.rss_before}
 
 
-def choose_layout(seconds):
-    times = {}
-    for name, wanted in [("channels_first", torch.contiguous_format), ("channels_last", torch.channels_last)]:
-        use_layout(wanted)
-        run(0, 1)
-        result = run(seconds, 1)
-        times[name] = result["seconds"] / result["steps"]
-    best = min(times, key=times.get)
-    use_layout(torch.channels_last if best == "channels_last" else torch.contiguous_format)
-    return {"layout": best, "secondsPerStep": times}
+chain = Chain(**settings) if "net" in settings else None
 
 
-def peak():
-    run(0, 2)
-    return {"peakRssDeltaBytes": peak_rss() - rss_before}
+def open_chain(**row):
+    global chain
+    chain = None
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    chain = Chain(**row)
+    return {}
 
 
-def say(answer):
-    print(json.dumps(answer), flush=True)
-
-
-say({"name": "pytorch", "version": torch.__version__, "threads": torch.get_num_threads()})
-for line in sys.stdin:
-    request = json.loads(line)
-    try:
-        say({"run": lambda r: run(r["seconds"], r["steps"]), "check": lambda r: check(r["path"]),
-             "layout": lambda r: choose_layout(r["seconds"]), "peak": lambda r: peak()}[request["do"]](request))
-    except Exception as error:  # told to the harness, which stops
-        say({"error": repr(error)})
+commands = {name: lambda _name=name, **rest: getattr(chain, _name)(**rest) for name in ("run", "choose", "check", "peak")}
+serve(device, {"open": open_chain, **commands})

@@ -1,4 +1,4 @@
-// Ours, as a competitor of bench/sgld.mjs (protocol: bench/competitors.mjs).
+// Ours, as a competitor of bench/sgld.mjs (protocol: src/cli/peer.ts).
 import { createInterface } from 'node:readline'
 import {
   Generator,

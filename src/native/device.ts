@@ -79,6 +79,11 @@ export function nativeDevice(kind: Device): NativeDevice {
   return device
 }
 
+/** @internal The devices that have been used so far. */
+export function openDevices(): readonly NativeDevice[] {
+  return [...devices.values()]
+}
+
 /** Where the addon of this kind would be loaded from; undefined where it is not built. */
 export function addonPath(kind: Device): string | undefined {
   const override = process.env[`LANGEVIN_${kind.toUpperCase()}_ADDON`]

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { decode } from 'fast-png'
 import { describe, expect, it } from 'vitest'
+import { findPyTorch } from '../../src/cli/peer.ts'
 import { readSafetensors, writeSafetensors } from '../../src/io/safetensors.ts'
 import { temporaryFolder } from '../io/temporary-folder.ts'
 import { langevin } from './collect.ts'
@@ -121,6 +122,21 @@ describe('the machine', { timeout: 120_000 }, () => {
       expect(conv[pass].gflops).toBeCloseTo((2 * 2 * 14 * 14 * 5 * 7 * 9) / conv[pass].ms / 1e6, 6)
     }
     expect((await done('bench sgld --seconds 0.1 --batch 1')).stdout).toMatch(/image-steps\/s +[\d.]+/)
+  })
+
+  it('bench sgld --peer pytorch puts PyTorch beside ours, or says how to get it', async () => {
+    const command = 'bench sgld --peer pytorch --seconds 0.1 --batch 1 --threads 1'
+    if (!findPyTorch()) {
+      const { code, stderr } = await langevin(command)
+      expect(code).not.toBe(0)
+      expect(stderr).toMatch(/--peer pytorch needs a Python that has PyTorch[\s\S]*python3-torch/)
+      return
+    }
+    const { peer, msPerStep } = JSON.parse((await done(`${command} --json`)).stdout)
+    expect(peer).toMatchObject({ name: 'pytorch', version: expect.stringMatching(/^\d/), mode: expect.any(String) })
+    expect(peer.imageStepsPerSecond).toBeCloseTo(1000 / peer.msPerStep, 6)
+    expect(peer.ratio).toBeCloseTo(peer.msPerStep / msPerStep, 6)
+    expect((await done(command)).stdout).toMatch(/langevin +PyTorch[\s\S]*image-steps\/s +[\d.]+ +[\d.]+/)
   })
 
   it('doctor finds every kernel right on every instruction set', async () => {

@@ -3,9 +3,8 @@
 import { describe, expect, test } from 'vitest'
 import type { DType, NativeAddon } from '../../src/native/contract.ts'
 import { nativeDevice } from '../../src/native/device.ts'
+import { devices } from '../ops/drive.ts'
 
-const { addon } = nativeDevice('cpu')
-const call = addon.ops as unknown as Record<string, (...args: unknown[]) => void>
 const fields: Record<string, number> = { dims: 6, convShape: 9, poolShape: 6, normShape: 4, philox: 4 }
 
 /** A small repeatable source of choices (mulberry32); the engine's own generator is under test. */
@@ -61,7 +60,7 @@ function number({ pick, chance }: Chooser): number {
 type Buffers = Record<DType, number[]>
 const counts = [0, 1, 6, 24, 144, 600]
 
-function makeBuffers({ pick }: Chooser): Buffers {
+function makeBuffers(addon: NativeAddon, { pick }: Chooser): Buffers {
   const make = (dtype: DType): number[] =>
     counts.map((count) => {
       const handle = addon.alloc(count, dtype)
@@ -121,11 +120,13 @@ function refused({ synchronize }: Pick<NativeAddon, 'synchronize'>): boolean {
   }
 }
 
-describe('a call with arbitrary arguments is done or refused', () => {
+describe.each(devices)('%s: a call with arbitrary arguments is done or refused', (device) => {
+  const { addon } = nativeDevice(device)
+  const call = addon.ops as unknown as Record<string, (...args: unknown[]) => void>
   for (const [op, signature] of Object.entries(addon.signatures)) {
     test(op, () => {
       const choose = chooser(1)
-      const buffers = makeBuffers(choose)
+      const buffers = makeBuffers(addon, choose)
       let done = 0
       for (let i = 0; i < 1500; i++) {
         const args = argumentsOf(op, signature, choose, buffers)

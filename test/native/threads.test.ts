@@ -2,11 +2,13 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { addonPath, nativeDevice } from '../../src/native/device.ts'
+import { devices } from '../ops/drive.ts'
 
 const run = promisify(execFile)
 
-/** Runs JavaScript in a process of its own, where `addon` is the path of the CPU addon; a crash rejects. */
-async function inProcess(script: string, env: Record<string, string> = {}): Promise<string> {
+/** Runs JavaScript in a process of its own, where ADDON is the path of the CPU addon unless `env` says otherwise; a
+ *  crash rejects. */
+async function cpuInProcess(script: string, env: Record<string, string> = {}): Promise<string> {
   const { stdout } = await run(process.execPath, ['-e', script], {
     env: { ...process.env, NODE_OPTIONS: '', ADDON: addonPath('cpu')!, ...env },
     timeout: 60_000,
@@ -14,11 +16,13 @@ async function inProcess(script: string, env: Record<string, string> = {}): Prom
   return stdout.trim()
 }
 
-describe('the addon in several worker threads', () => {
+describe.each(devices)('the %s addon in several worker threads', (device) => {
+  const inProcess = (script: string) => cpuInProcess(script, { ADDON: addonPath(device)! })
+  const size = device === 'cpu' ? 512 : 32 // the emulated GPU is slow
   const worker = `
     const { parentPort, workerData } = require('node:worker_threads')
     const addon = require(process.env.ADDON)
-    const n = 256
+    const n = ${size / 2}
     const [a, b, c] = [0, 1, 2].map(() => addon.alloc(n * n, 'f32'))
     addon.ops.randomNormal(a, n * n, 0, 1, workerData, 0, 0, 0)
     addon.ops.randomNormal(b, n * n, 0, 1, workerData, 1, 0, 0)
@@ -68,7 +72,7 @@ describe('the addon in several worker threads', () => {
   test('a process ends while ops and reads are under way', async () => {
     const busy = `
       const addon = require(process.env.ADDON)
-      const n = 512
+      const n = ${size}
       const [a, c] = [0, 1].map(() => addon.alloc(n * n, 'f32'))
       for (let i = 0; i < 300; i++) { addon.ops.matmul(a, a, 0, c, n, n, n, 0, 0) }
       addon.read(c, new Float32Array(n * n)).catch(() => {})
@@ -79,7 +83,7 @@ describe('the addon in several worker threads', () => {
   test('a pending read keeps the process alive until it is settled', async () => {
     const out = await inProcess(`
       const addon = require(process.env.ADDON)
-      const n = 512
+      const n = ${size}
       const [a, c] = [0, 1].map(() => addon.alloc(n * n, 'f32'))
       for (let i = 0; i < 50; i++) addon.ops.matmul(a, a, 0, c, n, n, n, 0, 0)
       addon.read(c, new Float32Array(n * n)).then(() => process.stdout.write('settled'))`)
@@ -95,7 +99,7 @@ describe('the addon in several worker threads', () => {
       second.ops.fill(h, 2, 7)
       second.readSync(h, v)
       console.log(first.backend, v.join())`)
-    expect(out).toBe('cpu 7,7')
+    expect(out).toBe(`${device} 7,7`)
   })
 })
 
@@ -104,16 +108,16 @@ describe('the instruction set', () => {
   const { addon } = nativeDevice('cpu')
 
   test.each(addon.variants().split(','))('LANGEVIN_ISA=%s is used', async (variant) => {
-    expect(await inProcess(report, { LANGEVIN_ISA: variant })).toBe(variant)
+    expect(await cpuInProcess(report, { LANGEVIN_ISA: variant })).toBe(variant)
   })
 
   test('without it the best is used', async () => {
-    expect(await inProcess(report, { LANGEVIN_ISA: '' })).toBe(addon.variants().split(',').at(-1))
+    expect(await cpuInProcess(report, { LANGEVIN_ISA: '' })).toBe(addon.variants().split(',').at(-1))
   })
 
   test('a name that this machine has not is an error that lists those it has', async () => {
     const script = `try { require(process.env.ADDON) } catch (e) { console.log(e.code, e.message) }`
-    expect(await inProcess(script, { LANGEVIN_ISA: 'avx1024' })).toBe(
+    expect(await cpuInProcess(script, { LANGEVIN_ISA: 'avx1024' })).toBe(
       `DEVICE LANGEVIN_ISA=avx1024 is not one that this machine has: ${addon.variants()}`,
     )
   })

@@ -5,7 +5,7 @@ import { conv2d, conv2dBoth } from '../../src/ops/conv2d.ts'
 import { tensor } from '../../src/tensor/create.ts'
 import { scope } from '../../src/tensor/scope.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
-import { devices, forEachVariant } from './drive.ts'
+import { devices, dtypesOn, forEachVariant } from './drive.ts'
 import { convolve, convolveBackward, type Host, map, zip } from './host.ts'
 import { x as input } from './samples.ts'
 
@@ -120,11 +120,15 @@ describe.each(devices)('%s: convolution of whole numbers is exact', (device) => 
     for (const size of ladder()) {
       if (size.kernel !== kernel) continue
       const expected = expectedOf(size)
-      forEachVariant(device, (variant) => {
-        for (const dtype of ['f32', 'f64', 'bf16'] as const) {
-          check(size, dtype, device, `${JSON.stringify(size)} ${dtype} on ${variant}`, expected)
-        }
-      })
+      forEachVariant(
+        device,
+        (variant) => {
+          for (const dtype of dtypesOn(device, ['f32', 'f64', 'bf16'])) {
+            check(size, dtype, device, `${JSON.stringify(size)} ${dtype} on ${variant}`, expected)
+          }
+        },
+        'conv2d',
+      )
     }
   })
 
@@ -139,9 +143,14 @@ describe.each(devices)('%s: convolution of whole numbers is exact', (device) => 
     for (const both of [false, true]) {
       const size: Size = { batch: 2, bias: true, residual: both, slope: 0.25, both, ...layer }
       const expected = expectedOf(size)
-      forEachVariant(device, (variant) => {
-        for (const dtype of ['f32', 'f64'] as const) check(size, dtype, device, `${dtype} on ${variant}`, expected)
-      })
+      forEachVariant(
+        device,
+        (variant) => {
+          for (const dtype of dtypesOn(device, ['f32', 'f64']))
+            check(size, dtype, device, `${dtype} on ${variant}`, expected)
+        },
+        'conv2d',
+      )
     }
   })
 })

@@ -4,7 +4,7 @@ import type { Device, DType } from '../../src/native/contract.ts'
 import { tensor } from '../../src/tensor/create.ts'
 import { scope } from '../../src/tensor/scope.ts'
 import { rows } from '../ops.ts'
-import { byOp, devices, forEachVariant, inputsOf, list, withThreads } from './drive.ts'
+import { byOp, devices, dtypesOn, forEachVariant, inputsOf, list, withThreads } from './drive.ts'
 import { values } from './samples.ts'
 import type { Case } from './table.ts'
 
@@ -29,36 +29,46 @@ function bitsOf(c: Case, dtype: DType, device: Device, cotangent: Float64Array):
 
 const cotangent = values(100_000)
 
+/** How often a case is run again, each time with this many threads of the CPU device. */
+const repeats: Record<Device, readonly number[]> = { cpu: [1, 2, 3], cuda: [1] }
+
 describe.each(devices)('%s: the same call gives the same bits, whatever the number of threads', (device) => {
   test.each([...byOp(rows).values()].map((row) => [row.op, row] as const))('%s', (_, row) => {
-    forEachVariant(device, (variant) => {
-      const first = withThreads(1, () => row.cases.map((c) => c.dtypes.map((d) => bitsOf(c, d, device, cotangent))))
-      for (const threads of [1, 2, 3]) {
-        withThreads(threads, () => {
-          row.cases.forEach((c, i) => {
-            c.dtypes.forEach((dtype, k) => {
-              const same = bitsOf(c, dtype, device, cotangent).every((bits, o) => bits === first[i][k][o])
-              expect(same, `${row.op} of ${c.label} ${dtype} on ${variant} with ${threads} threads`).toBe(true)
+    forEachVariant(
+      device,
+      (variant) => {
+        const bits = () => row.cases.map((c) => dtypesOn(device, c.dtypes).map((d) => bitsOf(c, d, device, cotangent)))
+        const first = withThreads(1, bits)
+        for (const threads of repeats[device]) {
+          withThreads(threads, bits).forEach((dtypes, i) => {
+            dtypes.forEach((outputs, k) => {
+              const same = outputs.every((bytes, o) => bytes === first[i][k][o])
+              expect(same, `${row.op} of ${row.cases[i].label} on ${variant} with ${threads} threads`).toBe(true)
             })
           })
-        })
-      }
-    })
+        }
+      },
+      row.op,
+    )
   })
 })
 
-describe('random numbers are the same bits on every instruction set', () => {
+describe('random numbers are the same bits on every device and instruction set', () => {
   const random = ['uniform', 'normal', 'randomInt', 'dropout', 'sgldUpdate', 'imageBatch']
   test.each([...byOp(rows).values()].filter((row) => random.includes(row.op)).map((row) => [row.op, row] as const))(
     '%s',
     (_, row) => {
       const found = new Map<string, string[]>()
-      forEachVariant('cpu', (variant) => {
-        found.set(
-          variant,
-          row.cases.flatMap((c) => c.dtypes.flatMap((d) => bitsOf(c, d, 'cpu', cotangent))),
-        )
-      })
+      const shared = (c: Case) =>
+        devices.reduce<readonly DType[]>((dtypes, device) => dtypesOn(device, dtypes), c.dtypes)
+      for (const device of devices) {
+        forEachVariant(device, (variant) => {
+          found.set(
+            variant,
+            row.cases.flatMap((c) => shared(c).flatMap((d) => bitsOf(c, d, device, cotangent))),
+          )
+        })
+      }
       const [[, first], ...others] = found
       for (const [variant, bits] of others) {
         expect(

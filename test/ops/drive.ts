@@ -7,17 +7,27 @@ import { memory } from '../../src/tensor/memory.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
 import type { Host } from './host.ts'
 import { rounded } from './samples.ts'
-import { type Case, type Row, tolerances } from './table.ts'
+import { type Case, type Row, running, tolerances } from './table.ts'
 
 /** The devices that are built here. */
 export const devices: readonly Device[] = (['cpu', 'cuda'] as const).filter((device) => addonPath(device))
 
-/** Runs `fn` with every instruction set that this machine has, and goes back to the best. */
-export function forEachVariant(device: Device, fn: (variant: string) => void): void {
+/** The dtypes that the device computes with: a GPU has no f64 kernels. */
+export function dtypesOn<D extends DType>(device: Device, dtypes: readonly D[]): D[] {
+  return dtypes.filter((dtype) => device === 'cpu' || dtype !== 'f64')
+}
+
+/** Ops whose kernels on a GPU differ from level to level. */
+const levelled: ReadonlySet<string> = new Set(['conv2d', 'conv2dBoth', 'matmul', 'linear'])
+
+/** Runs `fn` with every instruction set that this machine has, or every level of kernels of a GPU where `op` has
+ *  several, and goes back to the best. */
+export function forEachVariant(device: Device, fn: (variant: string) => void, op = ''): void {
   const { addon } = nativeDevice(device)
   const before = addon.variant()
+  const variants = device === 'cpu' || levelled.has(op) ? addon.variants().split(',') : [before]
   try {
-    for (const variant of addon.variants().split(',')) {
+    for (const variant of variants) {
       expect(addon.setVariant(variant)).toBe(true)
       fn(variant)
     }
@@ -49,6 +59,7 @@ export function byOp(rows: readonly Row[]): Map<string, Row> {
 
 /** The case's inputs on the device; those that a gradient is checked of want it where `wantGrads`. */
 export function inputsOf(c: Case, dtype: DType, device: Device, wantGrads: boolean): Tensor[] {
+  running.device = device
   return c.inputs.map((input) => {
     const { shape, data } = rounded(input, dtype)
     const made = tensor(data, { shape, dtype: input.dtype === 'float' ? dtype : input.dtype, device })

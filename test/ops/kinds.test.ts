@@ -1,10 +1,12 @@
-import { expect, test } from 'vitest'
-import { forEachVariant } from './drive.ts'
+import { describe, expect, test } from 'vitest'
+import { devices, forEachVariant } from './drive.ts'
 import { kinds } from './kinds.ts'
 
-test.each(kinds.map((kind) => [kind.name, kind.run] as const))('native %s gives its definition', (_, run) => {
-  forEachVariant('cpu', () => {
-    const { got, expected } = run()
-    expect(got).toBeAllclose(expected, { rtol: 1e-15 })
+describe.each(devices)('%s', (device) => {
+  test.each(kinds.map((kind) => [kind.name, kind.run] as const))('native %s gives its definition', (_, run) => {
+    forEachVariant(device, () => {
+      const { got, expected } = run(device)
+      expect(got).toBeAllclose(expected, { rtol: device === 'cpu' ? 1e-15 : 1e-7 })
+    })
   })
 })

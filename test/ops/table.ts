@@ -1,6 +1,6 @@
 /** What a row of the op table is, and what rows are written with. */
 import type { LangevinError } from '../../src/errors.ts'
-import type { DType } from '../../src/native/contract.ts'
+import type { Device, DType } from '../../src/native/contract.ts'
 import { Generator } from '../../src/random/generator.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
 import type { Host } from './host.ts'
@@ -32,6 +32,9 @@ export interface Bad {
   error: new (message: string) => LangevinError
   message: RegExp
 }
+
+/** Where the running case computes: for cases that have no input to take it from. */
+export const running: { device: Device } = { device: 'cpu' }
 
 export interface Row {
   op: string

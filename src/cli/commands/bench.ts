@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { CliContext } from '../context.ts'
-import { numberFlag, wholeFlag } from '../range.ts'
+import { choiceFlag, numberFlag, wholeFlag } from '../range.ts'
 import { addDeviceOptions, type DeviceOptions } from './device.ts'
 
 export interface BenchOptions extends DeviceOptions {
@@ -14,6 +14,8 @@ export interface BenchSgldOptions extends BenchOptions {
   net: string
   size: number
   channels: number
+  /** Measured beside ours, in turns. */
+  peer?: 'pytorch'
 }
 
 export interface BenchConvOptions extends BenchOptions {
@@ -40,6 +42,11 @@ export function declareBench(program: Command, context: CliContext): void {
     .option('--net <wrn-D-W>', 'WideResNet without normalisation, 10 classes', 'wrn-10-1')
     .option('--size <n>', 'height and width of the images (pixels)', wholeFlag('--size', positive), 28)
     .option('--channels <n>', 'of the images', wholeFlag('--channels', positive), 1)
+    .option(
+      '--peer <pytorch>',
+      "measure that machine's PyTorch beside it, in turns, on the same device",
+      choiceFlag('--peer', ['pytorch'] as const),
+    )
   addBenchOptions(sgld).action(async (flags: BenchSgldOptions) => {
     const { checkModelName } = await import('../config.ts')
     checkModelName('--net', flags.net)

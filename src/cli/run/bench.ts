@@ -1,4 +1,5 @@
 import { cpus } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import { grad } from '../../autograd/backward.ts'
 import { ConfigError } from '../../errors.ts'
 import { JemModel } from '../../jem/model.ts'
@@ -14,28 +15,36 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import type { BenchConvOptions, BenchOptions, BenchSgldOptions } from '../commands/bench.ts'
 import type { CliContext } from '../context.ts'
 import { openDevice, threadCount } from '../device.ts'
+import { findPyTorch, Peer } from '../peer.ts'
 import { formatTable } from '../table.ts'
 
 /** One measurement is at least this long (ms): the clock and the wait for the device then count for nothing. */
 const roundMs = 50
 
 const classes = 10
+/** With a peer, each is measured this many times, in turns. */
+const turns = 5
+const stepSize = 1
+const noiseStd = 0.01
 
 /** Image-steps per second of SGLD as training runs it: forward, gradient to the images, noisy update; f32, no norm. */
 export async function runBenchSgld(options: BenchSgldOptions, context: CliContext): Promise<void> {
   const { net, size, channels, batch } = options
   if (size < 8) throw new ConfigError(`--size must be a whole number >= 8, got ${size}`)
   const device = openDevice(options)
+  const peer = options.peer && startPyTorch(options, device)
   const generator = new Generator(1)
   const model = new JemModel({ model: net, classes, channels, device, generator }).eval()
   const x = uniform([batch, size, size, channels], generator, { low: -1, high: 1, device })
   try {
-    const run = timed(device, (steps) => sgld(model, x, generator, { steps, stepSize: 1, noiseStd: 0.01 }))
+    const run = timed(device, (steps) => sgld(model, x, generator, { steps, stepSize, noiseStd }))
     run(2)
     synchronize(device)
     resetPeakMemory(device)
-    const times = await measure(run, options, context.signal)
+    const measured = peer ? await inTurns(run, peer, options, context.signal) : undefined
+    const times = measured?.ours ?? (await measure(run, options, context.signal))
     const msPerStep = median(times)
+    const imageStepsPerSecond = (1000 * batch) / msPerStep
     const result = {
       net,
       size,
@@ -43,31 +52,102 @@ export async function runBenchSgld(options: BenchSgldOptions, context: CliContex
       batch,
       threads: threadCount(device),
       device,
-      imageStepsPerSecond: (1000 * batch) / msPerStep,
+      imageStepsPerSecond,
       msPerStep,
       peakBytes: memory(device).peakBytes,
       rounds: times.length,
       fastestMs: Math.min(...times),
       slowestMs: Math.max(...times),
       ...about(device),
+      ...(measured && { peer: { ...measured.peer, ratio: measured.peer.msPerStep / msPerStep } }),
     }
     if (options.json) {
       context.stdout.write(`${JSON.stringify(result)}\n`)
       return
     }
     context.stdout.write(`${heading(`SGLD of ${net}, ${batch} images of ${size}×${size}×${channels}`, device)}\n`)
+    const theirs = result.peer
+    const row = (name: string, value: string, other?: string) => [name, value, ...(theirs ? [other ?? ''] : [])]
     context.stdout.write(
-      formatTable([
-        ['image-steps/s', result.imageStepsPerSecond.toFixed(1)],
-        ['ms/step', msPerStep.toFixed(3)],
-        ['ms/step, fastest', result.fastestMs.toFixed(3)],
-        ['ms/step, slowest', result.slowestMs.toFixed(3)],
-        ['peak memory', `${(result.peakBytes / 1e6).toFixed(1)} MB`],
-      ]),
+      formatTable(
+        [
+          row('image-steps/s', imageStepsPerSecond.toFixed(1), theirs?.imageStepsPerSecond.toFixed(1)),
+          row('ms/step', msPerStep.toFixed(3), theirs?.msPerStep.toFixed(3)),
+          row('ms/step, fastest', result.fastestMs.toFixed(3), theirs?.fastestMs.toFixed(3)),
+          row('ms/step, slowest', result.slowestMs.toFixed(3), theirs?.slowestMs.toFixed(3)),
+          row('peak memory', `${(result.peakBytes / 1e6).toFixed(1)} MB`),
+        ],
+        theirs && ['', 'langevin', `PyTorch ${theirs.version}, ${theirs.mode}`],
+      ),
     )
+    if (theirs)
+      context.stdout.write(`\nlangevin makes ${theirs.ratio.toFixed(2)} times as many image-steps per second\n`)
   } finally {
+    peer?.kill()
     x.dispose()
     model.dispose()
+  }
+}
+
+/** PyTorch on the same device with as many threads. Throws ConfigError where there is no PyTorch. */
+function startPyTorch({ net, size, channels, batch }: BenchSgldOptions, device: Device): Peer {
+  const python = findPyTorch()
+  if (!python) {
+    throw new ConfigError('--peer pytorch needs a Python that has PyTorch', {
+      hint: 'apt-get install python3-torch (Debian), or set PYTHON to the program',
+    })
+  }
+  const program = fileURLToPath(new URL('../../../bench/pytorch/sgld.py', import.meta.url))
+  const threads = threadCount(device)
+  return new Peer('pytorch', [python, program], {
+    ...{ net, size, channels, batch, classes, stepSize, noiseStd, device },
+    ...(threads > 0 && { threads }),
+  })
+}
+
+interface PeerFigures {
+  name: string
+  version: string
+  /** The way to run it that was fastest here. */
+  mode: string
+  imageStepsPerSecond: number
+  msPerStep: number
+  fastestMs: number
+  slowestMs: number
+}
+
+/** Both, warm, slice by slice: what disturbs the machine disturbs both. Each gets options.seconds. */
+async function inTurns(
+  run: (steps: number) => number,
+  peer: Peer,
+  options: BenchSgldOptions,
+  signal: AbortSignal,
+): Promise<{ ours: number[]; peer: PeerFigures }> {
+  const seconds = options.seconds / turns
+  const { version } = await peer.ready().catch((error: Error) => {
+    throw new ConfigError(`--peer pytorch: ${error.message}`, { hint: 'what it said stands above', cause: error })
+  })
+  const { mode } = await peer.ask('choose', { seconds })
+  const ours: number[] = []
+  const theirs: number[] = []
+  for (let turn = 0; turn < turns; turn++) {
+    ours.push(median(await measure(run, { seconds }, signal)))
+    const slice = await peer.ask('run', { seconds, steps: 2 })
+    theirs.push((1000 * (slice.seconds as number)) / (slice.steps as number))
+    signal.throwIfAborted()
+  }
+  const msPerStep = median(theirs)
+  return {
+    ours,
+    peer: {
+      name: 'pytorch',
+      version: version as string,
+      mode: mode as string,
+      imageStepsPerSecond: (1000 * options.batch) / msPerStep,
+      msPerStep,
+      fastestMs: Math.min(...theirs),
+      slowestMs: Math.max(...theirs),
+    },
   }
 }
 

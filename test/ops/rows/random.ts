@@ -6,7 +6,7 @@ import { build, map } from '../host.ts'
 import { boxMuller, uniformsOf, wordsOf } from '../philox.ts'
 import { largeShape, x } from '../samples.ts'
 
-import { bad, floats, normals, one, type Row, source } from '../table.ts'
+import { bad, floats, normals, one, type Row, running, source } from '../table.ts'
 
 const seeds = [7, 2 ** 52 + 12345]
 const randomShapes = [[], [0], [1], [63], [64], [67], [3, 5, 2], largeShape] as const
@@ -19,13 +19,13 @@ export const randomRows: readonly Row[] = [
         floats.map((dtype) =>
           one(
             [],
-            () => uniform(shape, source(seed, 'noise', 3), { low: -1, high: 3, dtype }),
+            () => uniform(shape, source(seed, 'noise', 3), { low: -1, high: 3, dtype, device: running.device }),
             () =>
               map(
                 build(shape, () => 0),
                 (_, i) => -1 + 4 * uniformsOf(source(seed, 'noise', 3), i),
               ),
-            { dtypes: ['f32'] },
+            { dtypes: [dtype] },
           ),
         ),
       ),
@@ -44,13 +44,13 @@ export const randomRows: readonly Row[] = [
         floats.map((dtype) =>
           one(
             [],
-            () => normal(shape, source(seed, 'sgld', 2), { mean: 0.5, std: 2, dtype }),
+            () => normal(shape, source(seed, 'sgld', 2), { mean: 0.5, std: 2, dtype, device: running.device }),
             () =>
               map(
                 build(shape, () => 0),
                 (_, i) => 0.5 + 2 * boxMuller(source(seed, 'sgld', 2), i),
               ),
-            { dtypes: ['f32'], tolerance: normals },
+            { dtypes: [dtype], tolerance: normals },
           ),
         ),
       ),
@@ -74,7 +74,7 @@ export const randomRows: readonly Row[] = [
       randomShapes.map((shape) =>
         one(
           [],
-          () => randomInt(shape, source(11, 'buffer'), { low, high }),
+          () => randomInt(shape, source(11, 'buffer'), { low, high, device: running.device }),
           () =>
             map(
               build(shape, () => 0),

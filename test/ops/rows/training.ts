@@ -220,7 +220,7 @@ export const trainingRows: readonly Row[] = [
         [{ ...given([1], [squares]), dtype: 'f64' }],
         (s) => clipScale(s, 1.5),
         (s) => map(s, (v) => Math.min(1, 1.5 / (Math.sqrt(v) + 1e-6))),
-        { dtypes: ['f64'] },
+        { dtypes: ['f32'] },
       ),
     ),
     bad: [

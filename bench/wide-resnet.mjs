@@ -1,0 +1,76 @@
+// The convolutions of the reference nets: shapes, operations, bytes. WideResNets of the released code, without norm.
+
+/** The reference nets as every bench measures them: images of size × size × channels, 10 classes. */
+export const images = {
+  'wrn-10-1': { size: 28, channels: 1 },
+  'wrn-16-2': { size: 32, channels: 3 },
+  'wrn-28-10': { size: 32, channels: 3 },
+}
+
+/** Every convolution in order: [{ name, size (of the input, pixels), cin, cout, kernel, stride }]. conv1 of a block has
+ *  stride 1, conv2 carries the stride, and the shortcut is a 1×1 convolution of the block's input. */
+export function convolutionsOf(net, { size, channels }) {
+  const [depth, width] = net.split('-').slice(1).map(Number)
+  const list = [{ name: 'stem', size, cin: channels, cout: 16, kernel: 3, stride: 1 }]
+  let cin = 16
+  for (const [stage, cout] of [16 * width, 32 * width, 64 * width].entries()) {
+    for (let block = 0; block < (depth - 4) / 6; block++) {
+      const stride = stage > 0 && block === 0 ? 2 : 1
+      const place = `${stage + 1}.${block}`
+      list.push({ name: `${place}.conv1`, size, cin, cout, kernel: 3, stride: 1 })
+      list.push({ name: `${place}.conv2`, size, cin: cout, cout, kernel: 3, stride })
+      if (stride !== 1 || cin !== cout) list.push({ name: `${place}.shortcut`, size, cin, cout, kernel: 1, stride })
+      cin = cout
+      size /= stride
+    }
+  }
+  return list
+}
+
+/** The distinct ones, each with how many there are (`count`); the name is the first one's. */
+export function distinctConvolutions(net, image) {
+  const distinct = new Map()
+  for (const layer of convolutionsOf(net, image)) {
+    const { size, cin, cout, kernel, stride } = layer
+    const key = [size, cin, cout, kernel, stride].join(' ')
+    if (distinct.has(key)) distinct.get(key).count++
+    else distinct.set(key, { ...layer, count: 1 })
+  }
+  return [...distinct.values()]
+}
+
+export const label = ({ size, cin, cout, kernel, stride }) =>
+  `${kernel}×${kernel} ${cin}→${cout}, ${size}×${size}${stride > 1 ? `, stride ${stride}` : ''}`
+
+/** Floating-point operations of one convolution for one image: the same forward, to the input and to the weight. */
+export function operationsOf({ size, cin, cout, kernel, stride }) {
+  return 2 * (size / stride) ** 2 * cout * cin * kernel * kernel
+}
+
+/** Forward and to the input, of all convolutions and the head, for one image. */
+export function operationsPerImageStep(net, image) {
+  const layers = convolutionsOf(net, image)
+  const features = layers.at(-1).cout
+  return 2 * (layers.reduce((sum, layer) => sum + operationsOf(layer), 0) + 2 * features * 10)
+}
+
+/** A pass as a matrix product with everything that it must move, each tensor once: m × n × k, the operations, and the
+ *  bytes of elements of `width` bytes with residual (conv2: forward; conv1: to the input) and sign bits. */
+export function passOf(layer, pass, batch, width = 2) {
+  const { size, cin, cout, kernel, stride, name } = layer
+  const out = size / stride
+  const operations = batch * operationsOf(layer)
+  const [x, y, w] = [batch * size * size * cin, batch * out * out * cout, kernel * kernel * cin * cout]
+  if (pass === 'forward') {
+    const residual = name.endsWith('conv2') ? y : 0
+    const bytes = width * (x + w + y + residual) + y / 8
+    return { m: batch * out * out, n: cout, k: kernel * kernel * cin, operations, bytes }
+  }
+  if (pass === 'dgrad') {
+    const residual = name.endsWith('conv1') ? x : 0
+    const bytes = width * (y + w + x + residual) + x / 8
+    // At stride 2 four phases, one for each parity of the input's rows and columns, share the taps.
+    return { m: batch * size * size, n: cin, k: (kernel * kernel * cout) / stride ** 2, operations, bytes }
+  }
+  return { m: kernel * kernel * cin, n: cout, k: batch * out * out, operations, bytes: width * (x + y) + 4 * w }
+}
