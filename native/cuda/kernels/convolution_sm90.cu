@@ -128,20 +128,29 @@ void run(Stream& stream, Job& job) {
   if (job.pre) plan.pre = tensorMap(viewOf(image, plan.boxes, kOutputChunk, 64));
 
   const Kernel kernel = job.pass == Pass::forward ? forwardKernel<Tile>() : inputGradientKernel<Tile>();
-  LaunchShape shape;
-  shape.grid = dim3(static_cast<unsigned>(plan.pixelTiles * plan.channelTiles * job.phases));
-  shape.block = dim3(kBlockThreads);
-  shape.sharedBytes = Tile::kSharedBytes;
-  shape.overlapPrevious = true;
+  plan.tiles = plan.pixelTiles * plan.channelTiles * job.phases;
   plan.cluster = 1;
-  if (Tile::kChannels >= 128 && plan.pixelTiles % 2 == 0) {
+  int64_t together = int64_t{stream.gpu().multiprocessors} * Tile::kBlocksPerMultiprocessor;
+  // In a cluster every place of the ring must hold a stage of each tile (Ring::written counts on it).
+  int fewestTaps = plan.phases[0].taps;
+  for (int i = 1; i < job.phases; ++i) fewestTaps = plan.phases[i].taps < fewestTaps ? plan.phases[i].taps : fewestTaps;
+  const bool longEnough = fewestTaps * static_cast<int>(ceilDiv(plan.k, Tile::kSlice)) >= Tile::kStages;
+  if (Tile::kChannels >= 128 && plan.pixelTiles % 2 == 0 && longEnough) {
     static const int clusters[] = {activeClusters(stream, forwardKernel<Tile>(), Tile::kSharedBytes),
                                    activeClusters(stream, inputGradientKernel<Tile>(), Tile::kSharedBytes)};
     // Clusters may leave a multiprocessor of a group idle: not at the price of another wave.
-    const int64_t blocks = shape.grid.x, together = 2 * clusters[job.pass == Pass::forward ? 0 : 1];
-    if (together > 0 && ceilDiv(blocks, together) <= ceilDiv(blocks, stream.gpu().multiprocessors)) plan.cluster = 2;
+    const int64_t paired = 2 * clusters[job.pass == Pass::forward ? 0 : 1];
+    if (paired > 0 && ceilDiv(plan.tiles, paired) <= ceilDiv(plan.tiles, together)) {
+      plan.cluster = 2;
+      together = paired;
+    }
   }
+  LaunchShape shape;
+  shape.grid = dim3(static_cast<unsigned>(smaller(plan.tiles, together)));
+  shape.block = dim3(kBlockThreads);
+  shape.sharedBytes = Tile::kSharedBytes;
   shape.cluster = static_cast<unsigned>(plan.cluster);
+  shape.overlapPrevious = true;
   stream.launch(kernel, shape, plan);
 }
 

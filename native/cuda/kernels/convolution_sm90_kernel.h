@@ -1,10 +1,10 @@
-// The Hopper convolution kernel: one block makes a tile of pixels × channels (convolution_sm90.cu says why and how
-// fast).
+// The Hopper convolution kernel: a block makes tiles of pixels × channels (convolution_sm90.cu says why and how fast).
 //
 // A producer thread fills a ring of stages by TMA; two warpgroups multiply what is in them and free them again. A stage
 // is 64 channels of one tap: two boxes of source pixels (one for each warpgroup, rows of 128 bytes, swizzled) and the
-// weights. After the last stage the ring's next places take the results: the producer puts the residual there, the
-// warpgroups replace it by the result, and one TMA copy a chunk of 32 channels writes it out.
+// weights. After the last stage of a tile the ring's next places take the results: the producer puts the residual
+// there, the warpgroups replace it by the result, and one TMA copy a chunk of 32 channels writes it out. A block makes
+// one tile after another; the producer fills what places are left with the next tile while the last one is written.
 //
 // Weights are [tap][cin][cout]. The forward pass multiplies by k = cin, so their rows lie along n: MN-major, in chunks
 // of 64 or 32 columns, 32 rows of k in each half of the stage. The gradient multiplies by k = cout: K-major, as they
@@ -25,7 +25,7 @@ template <int stages>
 struct Turn {
   int slot;
   uint32_t parity;
-  LANGEVIN_DEVICE static Turn at(int i) { return {i % stages, static_cast<uint32_t>(i / stages) & 1}; }
+  LANGEVIN_DEVICE static Turn first() { return {0, 0}; }
   LANGEVIN_DEVICE void advance() {
     if (++slot == stages) {
       slot = 0;
@@ -44,18 +44,21 @@ struct Ring {
   LANGEVIN_DEVICE uint64_t* full(int slot) const { return reinterpret_cast<uint64_t*>(stage(Tile::kStages)) + slot; }
   /// … and when every warpgroup that reads it (also those of the cluster's other block, which is written to) is done.
   LANGEVIN_DEVICE uint64_t* empty(int slot) const { return full(Tile::kStages + slot); }
+  /// In a cluster: completes when all four warpgroups have written a tile's results, so that their places may be
+  /// multicast to again.
+  LANGEVIN_DEVICE uint64_t* written() const { return full(2 * Tile::kStages); }
 };
 
-/// What this block makes.
+/// A tile to make.
 struct Work {
   Phase phase;
   int pixelTile;
   int channel;     // the first one
   int iterations;  // stages to multiply
 
-  LANGEVIN_DEVICE Work(const Plan& plan, int tileChannels) {
-    const int channelTile = static_cast<int>(blockIdx.x) / plan.pixelTiles;
-    pixelTile = static_cast<int>(blockIdx.x) % plan.pixelTiles;
+  LANGEVIN_DEVICE Work(const Plan& plan, int tile, int tileChannels) {
+    const int channelTile = tile / plan.pixelTiles;
+    pixelTile = tile % plan.pixelTiles;
     phase = plan.phases[channelTile / plan.channelTiles];
     channel = channelTile % plan.channelTiles * tileChannels;
     iterations = phase.taps * ((plan.k + 63) / 64);
@@ -114,17 +117,19 @@ struct Iteration {
 };
 
 template <class Tile, Pass pass>
-LANGEVIN_DEVICE void produce(const Plan& plan, const Work& work, const Ring<Tile>& ring) {
+LANGEVIN_DEVICE void produceTile(const Plan& plan, const Work& work, const Ring<Tile>& ring, int tilesBefore,
+                                 Turn<Tile::kStages>& turn) {
   const uint32_t rank = plan.cluster == 2 ? ptx::clusterRank() : 0;
   const Corner corners[kConsumers] = {Corner(plan.boxes, 2 * work.pixelTile),
                                       Corner(plan.boxes, 2 * work.pixelTile + 1)};
-  ptx::waitForPrevious();
-  ptx::allowNext();
-
-  auto turn = Turn<Tile::kStages>::at(0);
+  const int places = kConsumers * (plan.hasPre ? 2 : 1);
   Iteration at;
   for (int i = 0; i < work.iterations; ++i) {
     const Tap tap = plan.taps[work.phase.firstTap + at.tap];
+    // From here on stages lie where the last tile's results were, here and in the cluster's other block.
+    if (plan.cluster == 2 && tilesBefore > 0 && i == Tile::kStages - places) {
+      ptx::waitClusterBarrier(ring.written(), static_cast<uint32_t>(tilesBefore - 1) & 1);
+    }
     ptx::waitClusterBarrier(ring.empty(turn.slot), turn.parity ^ 1);
     ptx::arriveExpecting(ring.full(turn.slot), Tile::kStageBytes);
     loadWeights<Tile, pass>(plan, ring, turn.slot, tap.slice, at.k, work.channel, rank);
@@ -139,7 +144,6 @@ LANGEVIN_DEVICE void produce(const Plan& plan, const Work& work, const Ring<Tile
 
   // Places for the results, with the residual in them.
   const int residualChannel = work.phase.column * plan.channels + work.channel;
-  const int places = kConsumers * (plan.hasPre ? 2 : 1);
   for (int place = 0; place < places; ++place) {
     const bool loads = plan.hasResidual && place < kConsumers;
     ptx::waitClusterBarrier(ring.empty(turn.slot), turn.parity ^ 1);
@@ -153,6 +157,17 @@ LANGEVIN_DEVICE void produce(const Plan& plan, const Work& work, const Ring<Tile
       }
     }
     turn.advance();
+  }
+}
+
+template <class Tile, Pass pass>
+LANGEVIN_DEVICE void produce(const Plan& plan, const Ring<Tile>& ring) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
+  auto turn = Turn<Tile::kStages>::first();
+  int tilesBefore = 0;
+  for (int tile = static_cast<int>(blockIdx.x); tile < plan.tiles; tile += static_cast<int>(gridDim.x)) {
+    produceTile<Tile, pass>(plan, Work(plan, tile, Tile::kChannels), ring, tilesBefore++, turn);
   }
 }
 
@@ -185,6 +200,13 @@ LANGEVIN_DEVICE void release(const Plan& plan, const Ring<Tile>& ring, int slot)
   } else if (thread == 0) {
     ptx::arrive(ring.empty(slot));
   }
+}
+
+/// Frees a place of results, which this block's warpgroups alone use. The barrier also counts those of the other block,
+/// which have no part in it and may still be at an earlier turn: the own ones arrive for them.
+template <class Tile>
+LANGEVIN_DEVICE void releasePlace(const Plan& plan, const Ring<Tile>& ring, int slot) {
+  for (int i = 0; i < plan.cluster; ++i) ptx::arrive(ring.empty(slot));
 }
 
 /// `count` stages; the products of a stage run while the next one is waited for.
@@ -238,14 +260,26 @@ LANGEVIN_DEVICE uint32_t finishPair(const Plan& plan, float low, float high, uin
 
 template <class Tile, Pass pass>
 LANGEVIN_DEVICE void finish(const Plan& plan, const Work& work, const Ring<Tile>& ring, int consumer,
-                            const float (&sums)[Tile::kParts][Tile::kChannels / 2]) {
+                            Turn<Tile::kStages>& turn, const float (&sums)[Tile::kParts][Tile::kChannels / 2]) {
   constexpr int kChunkBytes = Tile::kBoxPixels * kOutputChunk * 2;
   const int thread = threadIdx.x % 128, warp = thread / 32, lane = thread % 32, quad = lane % 4;
   const Corner corner(plan.boxes, 2 * work.pixelTile + consumer);
-  const auto place = Turn<Tile::kStages>::at(work.iterations + consumer);
-  const auto prePlace = Turn<Tile::kStages>::at(work.iterations + kConsumers + consumer);
-  unsigned char* const results = ring.stage(place.slot);
-  unsigned char* const pres = ring.stage(prePlace.slot);
+  // Both warpgroups pass all places in order, and each keeps its own.
+  const int places = kConsumers * (plan.hasPre ? 2 : 1);
+  int own = 0, ownPre = 0;
+  for (int place = 0; place < places; ++place) {
+    ptx::waitBarrier(ring.full(turn.slot), turn.parity);
+    if (place % kConsumers != consumer) {
+      if (thread == 0) releasePlace(plan, ring, turn.slot);
+    } else if (place < kConsumers) {
+      own = turn.slot;
+    } else {
+      ownPre = turn.slot;
+    }
+    turn.advance();
+  }
+  unsigned char* const results = ring.stage(own);
+  unsigned char* const pres = ring.stage(ownPre);
   const bool readsSigns = pass == Pass::inputGradient && plan.signsIn,
              writesSigns = pass == Pass::forward && plan.signsOut;
   int words[Tile::kParts][2] = {};
@@ -255,8 +289,6 @@ LANGEVIN_DEVICE void finish(const Plan& plan, const Work& work, const Ring<Tile>
       words[i / 2][i % 2] = signWord<Tile>(plan, work, corner, i / 2 * 64 + warp * 16 + i % 2 * 8 + lane / 4);
     }
   }
-  ptx::waitBarrier(ring.full(place.slot), place.parity);
-  if (plan.hasPre) ptx::waitBarrier(ring.full(prePlace.slot), prePlace.parity);
 
 #  pragma unroll
   for (int chunk = 0; chunk < Tile::kChannels / 32; ++chunk) {
@@ -318,11 +350,18 @@ LANGEVIN_DEVICE void finish(const Plan& plan, const Work& work, const Ring<Tile>
     }
     ptx::commitStores();
     ptx::waitStoresRead<0>();
+    releasePlace(plan, ring, own);
+    if (plan.hasPre) releasePlace(plan, ring, ownPre);
+    if (plan.cluster == 2) {
+      ptx::arriveAt(ring.written(), 0);
+      ptx::arriveAt(ring.written(), 1);
+    }
   }
 }
 
 template <class Tile, Pass pass>
-LANGEVIN_DEVICE void consume(const Plan& plan, const Work& work, const Ring<Tile>& ring, int consumer) {
+LANGEVIN_DEVICE void consumeTile(const Plan& plan, const Work& work, const Ring<Tile>& ring, int consumer,
+                                 Turn<Tile::kStages>& turn) {
   float sums[Tile::kParts][Tile::kChannels / 2];
 #  pragma unroll
   for (int part = 0; part < Tile::kParts; ++part) {
@@ -331,7 +370,6 @@ LANGEVIN_DEVICE void consume(const Plan& plan, const Work& work, const Ring<Tile
   }
   // A last slice of fewer than 64 channels is a loop of its own: a condition between the products of a stage would make
   // the compiler wait for each.
-  auto turn = Turn<Tile::kStages>::at(0);
   int previous = -1;
   const int taps = work.phase.taps;
   multiplyStages<Tile, pass, 4>(plan, ring, consumer, plan.k / 64 * taps, turn, previous, sums);
@@ -340,8 +378,16 @@ LANGEVIN_DEVICE void consume(const Plan& plan, const Work& work, const Ring<Tile
   if (tail == 2) multiplyStages<Tile, pass, 2>(plan, ring, consumer, taps, turn, previous, sums);
   if (tail == 3) multiplyStages<Tile, pass, 3>(plan, ring, consumer, taps, turn, previous, sums);
   if (previous >= 0) release(plan, ring, previous);
+  finish<Tile, pass>(plan, work, ring, consumer, turn, sums);
+}
+
+template <class Tile, Pass pass>
+LANGEVIN_DEVICE void consume(const Plan& plan, const Ring<Tile>& ring, int consumer) {
   ptx::waitForPrevious();
-  finish<Tile, pass>(plan, work, ring, consumer, sums);
+  auto turn = Turn<Tile::kStages>::first();
+  for (int tile = static_cast<int>(blockIdx.x); tile < plan.tiles; tile += static_cast<int>(gridDim.x)) {
+    consumeTile<Tile, pass>(plan, Work(plan, tile, Tile::kChannels), ring, consumer, turn);
+  }
 }
 
 #endif  // LANGEVIN_HOPPER
@@ -352,7 +398,6 @@ __global__ void __launch_bounds__(kBlockThreads, Tile::kBlocksPerMultiprocessor)
 #if defined(LANGEVIN_HOPPER)
   LANGEVIN_DYNAMIC_SHARED(memory);
   const Ring<Tile> ring{memory};
-  const Work work(plan, Tile::kChannels);
   const int group = threadIdx.x / 128;
 
   if (threadIdx.x == 0) {
@@ -360,6 +405,7 @@ __global__ void __launch_bounds__(kBlockThreads, Tile::kBlocksPerMultiprocessor)
       ptx::initBarrier(ring.full(slot), 1);
       ptx::initBarrier(ring.empty(slot), kConsumers * plan.cluster);
     }
+    ptx::initBarrier(ring.written(), kConsumers * plan.cluster);
     ptx::fenceBarrierInit();
     ptx::prefetchMap(&plan.source);
     ptx::prefetchMap(&plan.weights);
@@ -373,12 +419,12 @@ __global__ void __launch_bounds__(kBlockThreads, Tile::kBlocksPerMultiprocessor)
 
   // Where a block has the multiprocessor to itself, the producer's registers go to the sums.
   if (group == kConsumers) {
-    if constexpr (Tile::kBlocksPerMultiprocessor == 1) ptx::decreaseRegisters<40>();
-    if (threadIdx.x % 128 == 0) produce<Tile, pass>(plan, work, ring);
+    if constexpr (Tile::kBlocksPerMultiprocessor == 1) ptx::decreaseRegisters<56>();
+    if (threadIdx.x % 128 == 0) produce<Tile, pass>(plan, ring);
     __syncwarp();
   } else {
-    if constexpr (Tile::kBlocksPerMultiprocessor == 1) ptx::increaseRegisters<232>();
-    consume<Tile, pass>(plan, work, ring, group);
+    if constexpr (Tile::kBlocksPerMultiprocessor == 1) ptx::increaseRegisters<224>();
+    consume<Tile, pass>(plan, ring, group);
     __syncwarp();
   }
   // The other block may still write into this one's stages or arrive at its barriers.

@@ -44,6 +44,7 @@ struct Plan {
   Tap taps[kMostTaps];
   Phase phases[kMostPhases];
   Boxes boxes;
+  int32_t tiles;                  // in order of phase, channels, pixels
   int32_t pixelTiles;             // pairs of boxes
   int32_t channelTiles;           // of the destination
   int32_t cluster;                // blocks that share their weights: 1 or 2, along the pixels
@@ -70,7 +71,7 @@ struct Tile {
   static constexpr int kBoxBytes = kBoxPixels * kSlice * 2;
   static constexpr int kWeightBytes = channels * kSlice * 2;
   static constexpr int kStageBytes = 2 * kBoxBytes + kWeightBytes;
-  static constexpr size_t kSharedBytes = size_t{stages} * kStageBytes + 2 * stages * sizeof(uint64_t);
+  static constexpr size_t kSharedBytes = size_t{stages} * kStageBytes + (2 * stages + 1) * sizeof(uint64_t);
   /// Width in channels of the weights' rows where they are read MN-major (forward): 64 where that divides the tile.
   static constexpr int kChunk = channels % 64 == 0 ? 64 : 32;
   static_assert(kBoxPixels * channels * 2 <= kStageBytes, "a warpgroup's results fit a stage");

@@ -61,7 +61,7 @@ LANGEVIN_DEVICE void produceWeight(const WeightPlan& plan, const WeightWork& wor
   ptx::allowNext();
   constexpr int kRowChunks = Tile::kParts * 4, kColumnChunks = Tile::kChannels / kOutputChunk;
   const int chunksOfTap = plan.cin / kOutputChunk, chunks = plan.tapCount * chunksOfTap;
-  auto turn = Turn<Tile::kStages>::at(0);
+  auto turn = Turn<Tile::kStages>::first();
   for (int i = 0; i < work.iterations; ++i) {
     const Corner corner(plan.boxes, work.firstBox + i);
     uint64_t* full = ring.full(turn.slot);
@@ -93,7 +93,7 @@ LANGEVIN_DEVICE void consumeWeight(const WeightPlan& plan, const WeightWork& wor
     for (int i = 0; i < Tile::kChannels / 2; ++i) sums[part][i] = 0.0f;
   }
   const int thread = threadIdx.x % 128, warp = thread / 32, lane = thread % 32;
-  auto turn = Turn<Tile::kStages>::at(0);
+  auto turn = Turn<Tile::kStages>::first();
   int previous = -1;
   for (int i = 0; i < work.iterations; ++i) {
     ptx::waitBarrier(ring.full(turn.slot), turn.parity);
@@ -153,10 +153,10 @@ __global__ void __launch_bounds__(kBlockThreads, Tile::kBlocksPerMultiprocessor)
   }
   __syncthreads();
   if (group == kConsumers) {
-    if constexpr (Tile::kBlocksPerMultiprocessor == 1) ptx::decreaseRegisters<40>();
+    if constexpr (Tile::kBlocksPerMultiprocessor == 1) ptx::decreaseRegisters<56>();
     if (threadIdx.x % 128 == 0) produceWeight<Tile>(plan, work, ring);
   } else {
-    if constexpr (Tile::kBlocksPerMultiprocessor == 1) ptx::increaseRegisters<232>();
+    if constexpr (Tile::kBlocksPerMultiprocessor == 1) ptx::increaseRegisters<224>();
     consumeWeight<Tile>(plan, work, ring, group);
   }
 #endif
