@@ -271,6 +271,17 @@ TEST("forward, 128 × 160 tiles, with and without each part of the epilogue") {
     checkForward(shape(2, 8, 16, 160), options);
   }
 }
+TEST("forward: blocks that make several tiles, alone and in clusters, with pre-activations in the ring") {
+  Options plain;
+  plain.multiprocessors = 8;
+  plain.pre = false;
+  checkForward(shape(24, 8, 32, 320), plain);
+  Options all;
+  all.multiprocessors = 8;
+  checkForward(shape(24, 8, 32, 320), all);
+  checkForward(shape(5, 16, 32, 64), all);
+  checkForward(shape(1, 16, 64, 160, 1), large());
+}
 TEST("forward: narrow tiles, odd sizes, last slices of 16 to 48 channels, 1×1 and 5×5 kernels") {
   checkForward(shape(2, 16, 32, 32), Options{});
   checkForward(shape(3, 7, 48, 64), Options{});
@@ -303,6 +314,12 @@ TEST("input gradient, stride 2: phases of 1, 2, 2 and 4 taps") {
   checkInputGradient(shape(2, 16, 320, 64, 3, 2), large());
   checkInputGradient(shape(2, 8, 64, 32, 1, 2), Options{});
   checkInputGradient({1, 6, 10, 32, 16, 4, 3, 2, 0}, Options{});
+}
+TEST("input gradient: blocks that make several tiles of several phases") {
+  Options options;
+  options.multiprocessors = 8;
+  checkInputGradient(shape(16, 16, 160, 32, 3, 2), options);
+  checkInputGradient(shape(12, 16, 128, 64), options);
 }
 TEST("input gradient: real numbers within bf16's rounding of float64") {
   Options options;
