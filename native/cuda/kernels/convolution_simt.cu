@@ -21,9 +21,9 @@
 
 namespace langevin::cuda::simt {
 
-constexpr int kDepth = 8;   // inner indices at a time
-constexpr int kRowPad = 4;  // floats that keep transposed stores of neighbouring quads in different banks
-constexpr int kColumnLanes = 8, kRowLanes = kThreads / kColumnLanes;
+constexpr int kDepth = 8;        // inner indices at a time
+constexpr int kRowPad = 4;       // floats that keep transposed stores of neighbouring quads in different banks
+constexpr int kColumnLanes = 8;  // threads of a row of the block's tile
 
 /// Items of four values that a thread moves for a tile of so many rows or columns.
 LANGEVIN_INLINE constexpr int itemsOf(int extent) {
