@@ -1,8 +1,8 @@
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011) and Box–Muller.
 //
 // Everything is written with IEEE additions, multiplications, divisions and square roots only, never contracted to FMA
-// (the build sets -ffp-contract=off; a CUDA build uses the _rn intrinsics), so that the same words and the same normals
-// come out on every instruction set and every device, bit for bit.
+// (the builds set -ffp-contract=off, and -fmad=false for CUDA), so that the same words and the same normals come out on
+// every instruction set and every device, bit for bit.
 #pragma once
 #include <cmath>
 

@@ -18,8 +18,6 @@
 
 namespace langevin::LANGEVIN_ISA {
 
-using langevin::countOf;  // strided.h has an overload
-
 // ---- element types: what is stored (T) and what is computed with (ComputeOf<T>) ----
 
 template <class T>

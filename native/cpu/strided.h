@@ -1,55 +1,9 @@
-// Index spaces with strided operands: bounds, merging of axes, and a walk over rows.
+// A walk over the rows of an index space (core/strided.h).
 #pragma once
+#include "../core/strided.h"
 #include "elements.h"
 
 namespace langevin::LANGEVIN_ISA {
-
-LANGEVIN_INLINE int64_t countOf(const Dims& shape) {
-  return countOf(countOf(shape[0], shape[1], shape[2]), countOf(shape[3], shape[4], shape[5]));
-}
-
-/// Faults unless every element that a non-empty index space reaches lies in the buffer.
-LANGEVIN_INLINE void checkReach(const Buffer& buffer, const Dims& shape, const Dims& strides, int64_t offset) {
-  int64_t low = offset, high = offset;
-  for (int axis = 0; axis < kMaxRank; ++axis) {
-    int64_t span;
-    const bool tooFar = __builtin_mul_overflow(shape[axis] - 1, strides[axis], &span) ||
-                        __builtin_add_overflow(span < 0 ? low : high, span, span < 0 ? &low : &high);
-    if (tooFar) fault("strides that are out of range");
-  }
-  if (low < 0 || high >= buffer.count) {
-    fault("strides that reach elements %lld to %lld of a buffer of %lld", static_cast<long long>(low),
-          static_cast<long long>(high), static_cast<long long>(buffer.count));
-  }
-}
-
-/// A non-empty index space, outermost axis first, with the strides of K operands. Axes of extent 1 are gone, and
-/// neighbours that every operand steps through evenly are one.
-template <int K>
-struct IndexSpace {
-  int rank = 1;
-  int64_t count = 1;
-  int64_t extent[kMaxRank] = {1};
-  int64_t stride[K][kMaxRank] = {};
-};
-
-template <int K>
-IndexSpace<K> mergeAxes(const Dims& shape, const Dims* const (&strides)[K]) {
-  IndexSpace<K> space;
-  int rank = 0;
-  for (int axis = 0; axis < kMaxRank; ++axis) {
-    const int64_t extent = shape[axis];
-    if (extent == 1) continue;
-    bool even = rank > 0;
-    for (int k = 0; k < K && even; ++k) even = space.stride[k][rank - 1] == (*strides[k])[axis] * extent;
-    if (!even) space.extent[rank++] = 1;
-    space.extent[rank - 1] *= extent;
-    for (int k = 0; k < K; ++k) space.stride[k][rank - 1] = (*strides[k])[axis];
-    space.count *= extent;
-  }
-  if (rank > 0) space.rank = rank;
-  return space;
-}
 
 /// row(position, offsets, length) for every run along the innermost axis of the elements [begin, end) in row-major
 /// order; offsets[k] is where operand k's run starts.

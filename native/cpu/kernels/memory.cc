@@ -86,23 +86,6 @@ LANGEVIN_INLINE void withWord(DType t, const F& f) {
   }
 }
 
-LANGEVIN_INLINE int64_t distance(int64_t stride) { return stride < 0 ? -stride : stride; }
-
-/// Axes in order of falling target stride, then merged: equal index spaces, visited in the order of the target.
-IndexSpace<2> targetOrder(Dims shape, Dims xStrides, Dims yStrides) {
-  for (int i = 1; i < kMaxRank; ++i) {
-    for (int j = i; j > 0 && distance(yStrides[j]) > distance(yStrides[j - 1]); --j) {
-      const auto swap = [j](Dims& dims) {
-        const int64_t d = dims.d[j];
-        dims.d[j] = dims.d[j - 1];
-        dims.d[j - 1] = d;
-      };
-      swap(shape), swap(xStrides), swap(yStrides);
-    }
-  }
-  return mergeAxes<2>(shape, {&xStrides, &yStrides});
-}
-
 template <class W>
 LANGEVIN_INLINE void copyRun(const W* x, int64_t xStride, W* y, int64_t yStride, int64_t n) {
   if (yStride == 1 && xStride == 1) {
@@ -134,33 +117,23 @@ void copyTiles(const W* x, int64_t xRow, int64_t xColumn, W* y, int64_t yRow, in
 
 void stridedCopy(Stream& stream, In x, InOut y, Dims shape, Dims xStrides, int64_t xOffset, Dims yStrides,
                  int64_t yOffset) {
-  if (x.dtype != y.dtype) fault("a copy from %s to %s: the dtypes must be equal", nameOf(x.dtype), nameOf(y.dtype));
+  checkCopy(x, y, shape, xStrides, xOffset, yStrides, yOffset);
   if (countOf(shape) == 0) return;
-  checkReach(x, shape, xStrides, xOffset);
-  checkReach(y, shape, yStrides, yOffset);
-  for (int axis = 0; axis < kMaxRank; ++axis) {
-    if (shape[axis] > 1 && yStrides[axis] == 0) fault("a copy that writes one element twice");
-  }
-  IndexSpace<2> space = targetOrder(shape, xStrides, yStrides);
+  const IndexSpace<2> space = inTargetOrder(shape, xStrides, yStrides);
 
   withWord(x.dtype, [&](auto word) {
     using W = decltype(word);
     const W* const source = static_cast<const W*>(x.data) + xOffset;
     W* const target = static_cast<W*>(y.data) + yOffset;
-    const int inner = space.rank - 1;
+    const int inner = space.rank - 1, along = transposedAxis(space);
 
-    // A transpose: the source runs along another axis than the target. That axis leaves the walk and becomes the
-    // tile's rows, kBlock / (inner extent) at a time.
-    int along = inner;
-    for (int axis = 0; axis < inner; ++axis) {
-      if (distance(space.stride[0][axis]) == 1) along = axis;
-    }
-    if (along != inner && distance(space.stride[0][inner]) > 1) {
+    // A transpose: the source's axis leaves the walk and becomes the tile's rows, kBlock / (inner extent) at a time.
+    if (along != inner) {
       const int64_t rows = space.extent[along], columns = space.extent[inner];
       const int64_t xRow = space.stride[0][along], yRow = space.stride[1][along];
       const int64_t xColumn = space.stride[0][inner], yColumn = space.stride[1][inner];
       IndexSpace<2> outer = space;
-      outer.extent[along] = outer.extent[inner] = 1;
+      outer.extent.d[along] = outer.extent.d[inner] = 1;
       outer.count = space.count / (rows * columns);
       const int64_t chunk = larger(kTile, kBlock / columns / kTile * kTile), chunks = ceilDiv(rows, chunk);
       stream.parallel(outer.count * chunks, [&](int64_t block, int) {
