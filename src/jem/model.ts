@@ -4,6 +4,8 @@ import { Linear } from '../nn/layers.ts'
 import { Module } from '../nn/module.ts'
 import type { NormName } from '../nn/norms.ts'
 import { parseModelName, WideResNet } from '../nn/wideResNet.ts'
+import { cast } from '../ops/cast.ts'
+import { withPrecision } from '../ops/precision.ts'
 import { pick } from '../ops/rows.ts'
 import { reshape } from '../ops/shape.ts'
 import { logsumexp } from '../ops/softmax.ts'
@@ -48,12 +50,16 @@ export class JemModel extends Module {
     }
   }
 
-  /** x: [batch, height, width, channels] in about [-1, 1]. */
+  /** x: [batch, height, width, channels] in about [-1, 1]. `withPrecision` holds for the trunk; the head, whose
+   *  differences are the samples' energies, computes in f32. */
   forward(x: Tensor, dropoutGenerator?: Generator): JemOutput {
     const features = this.trunk.forward(x, dropoutGenerator)
-    const logits = this.classOutput.forward(features)
-    const f = this.energyOutput ? reshape(this.energyOutput.forward(features), [x.shape[0]]) : logsumexp(logits)
-    return { logits, f }
+    return withPrecision('fp32', () => {
+      const wide = features.dtype === 'bf16' && x.dtype !== 'bf16' ? cast(features, x.dtype) : features
+      const logits = this.classOutput.forward(wide)
+      const f = this.energyOutput ? reshape(this.energyOutput.forward(wide), [x.shape[0]]) : logsumexp(logits)
+      return { logits, f }
+    })
   }
 
   /** f(x)[y] for one label (i32) each: [batch]. */

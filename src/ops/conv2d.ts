@@ -1,8 +1,9 @@
 import { recordOutputs, wantsGrad } from '../autograd/graph.ts'
 import { ShapeError } from '../errors.ts'
-import type { ConvShape } from '../native/contract.ts'
+import type { ConvShape, NativeOps } from '../native/contract.ts'
 import { empty, type Tensor } from '../tensor/tensor.ts'
 import { expectAlike, expectDType, expectShape, shapeText } from './check.ts'
+import { currentPrecision, multiplying, rounded } from './precision.ts'
 import { signBits } from './unary.ts'
 
 export interface Conv2dOptions {
@@ -62,7 +63,14 @@ export function conv2dBoth(
 }
 
 function convolve(x: Tensor, weight: Tensor, options: Conv2dOptions, both: boolean): [Tensor, Tensor | undefined] {
+  return rounded([x, weight, options.bias, options.residual], (x_, weight_, bias, residual) =>
+    convolveAlike(x_!, weight_!, { ...options, bias, residual }, both),
+  )
+}
+
+function convolveAlike(x: Tensor, weight: Tensor, options: Conv2dOptions, both: boolean): [Tensor, Tensor | undefined] {
   const { bias, residual, stride = 1, padding = 0, leakySlope } = options
+  const precision = currentPrecision()
   expectDType('conv2d', 'x', x)
   expectAlike('conv2d', { x, weight, bias, residual })
   const s = shapeOf('conv2d', x, weight, stride, padding)
@@ -74,7 +82,7 @@ function convolve(x: Tensor, weight: Tensor, options: Conv2dOptions, both: boole
   const y = empty(outShape, x.dtype, x.device)
   const pre = both ? empty(outShape, x.dtype, x.device) : undefined
   const signs = leakySlope !== undefined && inputs.some(wantsGrad) ? signBits(y) : undefined
-  x.native.conv2d(
+  multiplying(x, precision).conv2d(
     x.handle,
     weight.handle,
     bias?.handle ?? 0,
@@ -94,8 +102,9 @@ function convolve(x: Tensor, weight: Tensor, options: Conv2dOptions, both: boole
     }
     if (!dz) return []
     const dx = needs[0] ? empty(x.shape, dz.dtype, dz.device) : undefined
-    if (dx) dz.native.conv2dBackwardInput(dz.handle, w_!.handle, 0, 0, dx.handle, ...s, 1)
-    const [dw, db] = weightGradients(x_, dz, s, weight.shape, needs[1], needs[2])
+    const native = multiplying(dz, precision)
+    if (dx) native.conv2dBackwardInput(dz.handle, w_!.handle, 0, 0, dx.handle, ...s, 1)
+    const [dw, db] = weightGradients(native, x_, dz, s, weight.shape, needs[1], needs[2])
     return [dx, dw, db, needs[3] ? dz : undefined]
   })
   signs?.dispose() // the graph has its own reference
@@ -110,6 +119,7 @@ function activationBackward(dy: Tensor, signs: Tensor, slope: number, add: Tenso
 }
 
 function weightGradients(
+  native: NativeOps,
   x: Tensor | undefined,
   dz: Tensor,
   s: ConvShape,
@@ -120,7 +130,7 @@ function weightGradients(
   if (!wantWeight) return [undefined, wantBias ? sumChannels(dz) : undefined]
   const dw = empty(weightShape, dz.dtype, dz.device)
   const db = wantBias ? empty([s[4]], dz.dtype, dz.device) : undefined
-  dz.native.conv2dBackwardWeight(x!.handle, dz.handle, dw.handle, db?.handle ?? 0, ...s)
+  native.conv2dBackwardWeight(x!.handle, dz.handle, dw.handle, db?.handle ?? 0, ...s)
   return [dw, db]
 }
 
