@@ -9,6 +9,7 @@
 //
 // Take the repository's files and .gpu/ to the machine and run scripts/gpu.sh there. Together they are kept below 60 MiB.
 import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import {
   cpSync,
   existsSync,
@@ -116,7 +117,7 @@ for (const path of ['dist/index.js', addons[0]]) {
 }
 mkdirSync(folder, { recursive: true })
 
-// Packing Node takes a minute, and it seldom changes.
+// Packing these two takes minutes, and they seldom change.
 const packFile = join(folder, 'pack.json')
 const before = existsSync(packFile) ? JSON.parse(readFileSync(packFile, 'utf8')) : {}
 if (before.node !== process.version || !existsSync(join(folder, 'node.tar.xz'))) {
@@ -125,13 +126,15 @@ if (before.node !== process.version || !existsSync(join(folder, 'node.tar.xz')))
   archive('node', stage, ['bin', 'include'])
   rmSync(stage, { recursive: true })
 }
-archive('modules', root, closure(packages))
+const lock = createHash('sha256').update(readFileSync('package-lock.json')).update(packages.join()).digest('hex')
+if (before.lock !== lock || !existsSync(join(folder, 'modules.tar.xz'))) archive('modules', root, closure(packages))
 archive('built', root, ['dist', ...addons.filter((path) => existsSync(path))])
 const pack = {
   date: new Date().toISOString(),
   commit: run('git', ['rev-parse', 'HEAD']),
   modified: run('git', ['status', '--porcelain']) !== '',
   node: process.version,
+  lock,
   cuda: existsSync(addons[1]),
   sources: digestOfSources(root),
 }

@@ -1,9 +1,21 @@
 // SGLD image-steps per second of the reference nets, ours against the fastest way to run PyTorch on the same GPU: eager,
 // as a CUDA graph, with torch.compile, or both; channels_last, bf16 weights and activations with an f32 image state.
-// Both warm, then in turns. Ours is timed by the clock around chains that end with the device, PyTorch by CUDA events.
+// Ours is the faster of eager and one
+// graph of the whole chain. Both warm, then in turns. Ours is timed by the clock around chains that end with the device, PyTorch by CUDA events.
 //
 // The unit: images × SGLD steps / time; a step is forward, gradient to the images, noisy update.
-import * as langevin from '../../dist/index.js'
+import {
+  capture,
+  Generator,
+  JemModel,
+  keep,
+  memory,
+  resetPeakMemory,
+  sgld,
+  synchronize,
+  uniform,
+  withPrecision,
+} from '../../dist/index.js'
 import { inTurns, spread } from '../competitors.mjs'
 import { images, operationsPerImageStep } from '../wide-resnet.mjs'
 import { attempt, benchOptions, Kernels, log, Results, startPyTorch } from './device.mjs'
@@ -36,34 +48,51 @@ const rows = tiny
       { net: 'wrn-10-1', batch: 64, precision: 'fp32', modes: plain },
     ]
 
-/** A chain of ours, ready to run. */
+/** A chain of ours, ready to run; `mode`: eager, or its steps as one graph. */
 function openChain({ net, batch, precision, size, channels }) {
-  const { Generator, JemModel, keep, memory, resetPeakMemory, sgld, synchronize, uniform, withPrecision } = langevin
   const model = new JemModel({ model: net, classes: 10, channels, device, generator: new Generator(1, 'init') }).eval()
   const x = keep(uniform([batch, size, size, channels], new Generator(2), { low: -1, high: 1, device }))
   const generator = new Generator(3, 'sgld')
-  const chain = () =>
+  const eager = () =>
     withPrecision(precision, () => sgld(model, x, generator, { steps: chainSteps, stepSize: 1, noiseStd: 0.01 }))
-  return {
-    run() {
-      let [done, elapsed] = [0, 0]
-      const start = process.hrtime.bigint()
-      do {
-        chain()
-        synchronize(device)
-        done += chainSteps
-        elapsed = Number(process.hrtime.bigint() - start) / 1e9
-      } while (elapsed < seconds)
-      return { steps: done, seconds: elapsed }
-    },
-    peak() {
-      const before = memory(device).liveBytes
-      resetPeakMemory(device)
+  const weightBytes = memory(device).liveBytes
+  resetPeakMemory(device)
+  eager()
+  synchronize(device)
+  const { peakBytes, scratchBytes } = memory(device)
+  let graph
+  let chain = eager
+  const run = (limit = seconds) => {
+    let [done, elapsed] = [0, 0]
+    const start = process.hrtime.bigint()
+    do {
       chain()
       synchronize(device)
-      return { peakBytes: memory(device).peakBytes, weightBytes: before, scratchBytes: memory(device).scratchBytes }
+      done += chainSteps
+      elapsed = Number(process.hrtime.bigint() - start) / 1e9
+    } while (elapsed < limit)
+    return { steps: done, seconds: elapsed }
+  }
+  return {
+    run,
+    memory: { peakBytes, weightBytes, scratchBytes },
+    /** As PyTorch's: the faster of the ways to run it. */
+    choose() {
+      const times = {}
+      const time = (mode) => {
+        run(0)
+        const { steps, seconds: taken } = run(seconds / 2)
+        times[mode] = taken / steps
+      }
+      time('eager')
+      graph = capture(eager, { device, generator })
+      chain = () => graph.replay()
+      time('graph')
+      if (times.eager < times.graph) chain = eager
+      return { mode: chain === eager ? 'eager' : 'graph', secondsPerStep: times }
     },
     close() {
+      graph?.dispose()
       x.dispose()
       model.dispose()
     },
@@ -90,11 +119,11 @@ async function measure({ modes, ...row }) {
         return pytorch.ask('choose', { seconds: seconds / 2, wanted: modes })
       })
     }
-    chain.run() // warm-up
+    const ourMode = chain.choose()
     const sides = [() => chain.run()]
     if (chosen && !chosen.error) sides.push(() => pytorch.ask('run', { seconds, steps: chainSteps }))
     const slices = await inTurns(sides, rounds, (side) => side())
-    result.langevin = { ...figures(slices[0]), ...chain.peak() }
+    result.langevin = { ...ourMode, ...figures(slices[0]), ...chain.memory }
     if (slices[1]) {
       result.pytorch = { ...chosen, ...figures(slices[1]), ...(await attempt(() => pytorch.ask('peak'))) }
       result.ratio = spread(slices[0].map((s, i) => s.steps / s.seconds / (slices[1][i].steps / slices[1][i].seconds)))

@@ -3,13 +3,22 @@
 // Usage: node scripts/gpu/determinism.mjs [--device cuda] [--tiny]
 import { createHash } from 'node:crypto'
 import { parseArgs } from 'node:util'
-import * as langevin from '../../dist/index.js'
+import {
+  capture,
+  defaultConfig,
+  Generator,
+  JemModel,
+  JemTrainer,
+  keep,
+  sgld,
+  uniform,
+  withPrecision,
+} from '../../dist/index.js'
 
 const { values: options } = parseArgs({
   options: { device: { type: 'string', default: 'cuda' }, tiny: { type: 'boolean', default: false } },
 })
 const { device, tiny } = options
-const { defaultConfig, Generator, JemModel, JemTrainer, keep, sgld, uniform, withPrecision } = langevin
 
 const size = tiny ? 8 : 32
 const nets = tiny ? ['wrn-10-1'] : ['wrn-10-1', 'wrn-16-2', 'wrn-28-10']
@@ -22,15 +31,24 @@ async function digest(tensors) {
   return hash.digest('hex').slice(0, 16)
 }
 
-/** Where `steps` SGLD steps lead; in calls of the sampler of `chunk` steps. */
-async function chainOf(net, precision, steps, chunk) {
-  const model = new JemModel({ model: net, classes: 10, channels: 3, device, generator: new Generator(1, 'init') }).eval()
+/** Where twice three SGLD steps lead, eager or replayed from a graph. */
+async function chainOf(net, precision, captured) {
+  const model = new JemModel({
+    model: net,
+    classes: 10,
+    channels: 3,
+    device,
+    generator: new Generator(1, 'init'),
+  }).eval()
   const x = keep(uniform([batch, size, size, 3], new Generator(2), { low: -1, high: 1, device }))
   const generator = new Generator(3, 'sgld')
-  for (let done = 0; done < steps; done += chunk) {
-    withPrecision(precision, () => sgld(model, x, generator, { steps: chunk, stepSize: 1, noiseStd: 0.01 }))
-  }
+  const steps = () =>
+    withPrecision(precision, () => sgld(model, x, generator, { steps: 3, stepSize: 1, noiseStd: 0.01 }))
+  const graph = captured ? capture(steps, { device, generator }) : { replay: steps, dispose: () => {} }
+  graph.replay()
+  graph.replay()
   const result = await digest([x])
+  graph.dispose()
   x.dispose()
   model.dispose()
   return result
@@ -69,10 +87,9 @@ function demand(what, first, second) {
 
 for (const precision of precisions) {
   for (const net of nets) {
-    const first = await chainOf(net, precision, 6, 6)
-    demand(`${net}, ${precision}: a chain twice`, first, await chainOf(net, precision, 6, 6))
-    // One step a call is never captured; several may be, as one graph.
-    demand(`${net}, ${precision}: in one call and step by step`, first, await chainOf(net, precision, 6, 1))
+    const first = await chainOf(net, precision, false)
+    demand(`${net}, ${precision}: a chain twice`, first, await chainOf(net, precision, false))
+    demand(`${net}, ${precision}: eager and as a graph`, first, await chainOf(net, precision, true))
   }
   demand(`${precision}: training twice`, await trainingOf(precision), await trainingOf(precision))
 }
