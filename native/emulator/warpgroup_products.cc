@@ -3,6 +3,7 @@
 // PTX ISA 9.0, §9.7.15.5. Sums are f32, by fused multiply-adds in the order of k: the hardware's own order and rounding
 // are not modelled.
 #include <cstring>
+#include <memory>
 
 #include "asynchronous.h"
 #include "multiprocessor.h"
@@ -161,8 +162,14 @@ void forEachSum(int n, const F& f) {
   }
 }
 
+struct Operands {
+  alignas(64) float a[kRows * 16], b[16 * kMostColumns], sums[kRows * kMostColumns];
+};
+
 void compute(const Block& block, const Product& p) {
-  alignas(64) thread_local float a[kRows * 16], b[16 * kMostColumns], sums[kRows * kMostColumns];
+  // On the heap: a library that is loaded late has little thread-local memory.
+  thread_local const std::unique_ptr<Operands> operands(new Operands);
+  auto& [a, b, sums] = *operands;
   const int k = p.tf32 ? 8 : 16, n = p.n;
   if (p.aInRegisters) {
     for (int t = 0; t < static_cast<int>(kThreadsOfGroup); ++t) {
