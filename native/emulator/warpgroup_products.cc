@@ -162,14 +162,13 @@ void forEachSum(int n, const F& f) {
   }
 }
 
-struct Operands {
-  alignas(64) float a[kRows * 16], b[16 * kMostColumns], sums[kRows * kMostColumns];
-};
-
 void compute(const Block& block, const Product& p) {
-  // On the heap: a library that is loaded late has little thread-local memory.
-  thread_local const std::unique_ptr<Operands> operands(new Operands);
-  auto& [a, b, sums] = *operands;
+  // On the heap: an addon that is loaded late finds little room for variables of threads.
+  struct Operands {
+    alignas(64) float a[kRows * 16], b[16 * kMostColumns], sums[kRows * kMostColumns];
+  };
+  thread_local const auto operands = std::make_unique<Operands>();
+  float *const a = operands->a, *const b = operands->b, *const sums = operands->sums;
   const int k = p.tf32 ? 8 : 16, n = p.n;
   if (p.aInRegisters) {
     for (int t = 0; t < static_cast<int>(kThreadsOfGroup); ++t) {
