@@ -268,7 +268,7 @@ class Addon {
         request->deferred.Resolve(env.Undefined());
       } else {
         Napi::Error error = Napi::Error::New(env, request->fault);
-        error.Set("code", Napi::String::New(env, "FAULT"));
+        error.Set("code", Napi::String::New(env, addon.faultCode()));
         request->deferred.Reject(error.Value());
       }
     } catch (const Napi::Error&) {
@@ -276,8 +276,10 @@ class Addon {
     }
   }
 
+  const char* faultCode() const { return device_->lost() ? "DEVICE" : "FAULT"; }
+
   void throwFault(Napi::Env env, const std::string& message) {
-    if (!message.empty()) throwWithCode(env, "FAULT", message);
+    if (!message.empty()) throwWithCode(env, faultCode(), message);
   }
 
   // synchronize(): waits until every call enqueued so far is done
