@@ -1,0 +1,69 @@
+// Runs the blocks of a launch, one cluster at a time, on the OS thread that asks for it. Each CUDA thread is a fiber,
+// but threads that never wait run one after another on the same fiber, so that they cost little more than a call.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "block.h"
+
+namespace emulator {
+
+class Multiprocessor {
+ public:
+  /// The calling OS thread's own; its stacks and memory are kept between launches.
+  static Multiprocessor& ofThisThread();
+  ~Multiprocessor();
+
+  /// Runs a whole grid. Throws LaunchError where the kernel breaks a rule.
+  void run(const Launch& launch);
+
+  // ---- for what runs inside ----
+  void waitAt(const char* what, const void* object);
+  void wake(Thread& thread);
+  void yield();
+  [[noreturn]] void fail(cudaError_t status, const std::string& message);
+  void* sharedVariable(const void* declaration, size_t bytes, size_t alignment);
+  Random& random() { return random_; }
+  const Launch& launch() const { return *launch_; }
+  /// The message of a fault that a signal found, on the fiber that it stopped.
+  void failAfterSignal();
+  cudaError_t signalStatus = cudaSuccess;
+  std::string signalMessage;
+  /// Whether an address is the guard of a fiber's stack.
+  bool isStackGuard(const void* address) const;
+
+ private:
+  struct Stacks {
+    unsigned char* memory;
+    size_t bytes;
+  };
+
+  Multiprocessor();
+  void runCluster(uint3 firstBlock);
+  void startBlock(Block& block, uint3 index, unsigned rank);
+  void finishBlock(Block& block);
+  void schedule();
+  void resume(Fiber& fiber);
+  void runThreads(Fiber& fiber);
+  Thread* nextFresh();
+  Fiber& idleFiber();
+  void growStacks();
+  void growShared(size_t blocks);
+  [[noreturn]] void reportDeadlock();
+  std::string describe(const Thread* thread) const;
+
+  const Launch* launch_ = nullptr;
+  Random random_{0};
+  std::vector<Block> blocks_;  // of the cluster that runs
+  size_t blockCount_ = 0;
+  std::vector<Thread*> ready_;
+  size_t fresh_ = 0, started_ = 0, freshStart_ = 0, freshStride_ = 1, total_ = 0, exited_ = 0;
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  std::vector<Fiber*> idle_;
+  std::vector<Stacks> stacks_;
+  Fiber* running_ = nullptr;
+  bool failed_ = false;
+  LaunchError failure_{cudaSuccess, ""};
+};
+
+}  // namespace emulator
