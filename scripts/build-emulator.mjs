@@ -29,7 +29,7 @@ const flags = [
   ...['-ffp-contract=off', '-fno-math-errno', '-fno-trapping-math'],
   // fmaf as one instruction, where this machine has it.
   ...(process.arch === 'x64' && /\bfma\b/.test(readFileSync('/proc/cpuinfo', 'utf8')) ? ['-mavx2', '-mfma'] : []),
-  ...['-Wall', '-Wextra', '-Wno-unused-parameter', '-Wno-psabi', '-Wno-cast-function-type'],
+  ...['-Wall', '-Wextra', '-Wno-unused-parameter', '-Wno-psabi', '-Wno-cast-function-type', '-Wno-unknown-pragmas'],
   ...['-DLANGEVIN_EMULATED', '-Inative/emulator'],
   ...(options.address ? ['-fsanitize=address,undefined', '-fno-omit-frame-pointer'] : []),
 ]
@@ -87,24 +87,25 @@ mkdirSync(folder, { recursive: true })
 const started = Date.now()
 const stale = sources.filter((source) => !upToDate(objectOf(source)))
 const waiting = [...stale]
+const errors = []
 async function worker() {
   for (let source = waiting.shift(); source; source = waiting.shift()) {
     const object = objectOf(source)
     const extra = source === 'native/addon/addon.cc' ? addonFlags : []
-    await run([...flags, ...extra, '-x', 'c++', '-MMD', '-MF', `${object}.d`, '-c', source, '-o', object])
+    await run([...flags, ...extra, '-x', 'c++', '-MMD', '-MF', `${object}.d`, '-c', source, '-o', object]).catch(
+      (error) => errors.push(error),
+    )
   }
 }
-try {
-  await Promise.all(Array.from({ length: Math.max(1, Number(options.jobs)) }, worker))
-  const objects = sources.map(objectOf)
-  if (stale.length > 0 || !existsSync(addon)) {
-    const sanitizer = options.address ? ['-fsanitize=address,undefined'] : []
-    await run(['-shared', '-pthread', ...sanitizer, ...objects, '-o', addon])
-  }
-} catch (error) {
-  process.stderr.write(`${error.message}\n`)
-  process.exit(1)
+await Promise.all(Array.from({ length: Math.max(1, Number(options.jobs)) }, worker))
+if (errors.length === 0 && (stale.length > 0 || !existsSync(addon))) {
+  const sanitizer = options.address ? ['-fsanitize=address,undefined'] : []
+  await run(['-shared', '-pthread', ...sanitizer, ...sources.map(objectOf), '-o', addon]).catch((error) =>
+    errors.push(error),
+  )
 }
+for (const { message } of errors) process.stderr.write(`${message}\n`)
+if (errors.length > 0) process.exit(1)
 if (!options.quiet) {
   const seconds = ((Date.now() - started) / 1000).toFixed(0)
   process.stderr.write(`${addon}: ${stale.length} of ${sources.length} files compiled, ${seconds} s\n`)

@@ -127,9 +127,16 @@ class Addon {
     method(env, exports, "setMemoryLimit", &Addon::setMemoryLimit);
     method(env, exports, "threads", &Addon::threads);
     method(env, exports, "setThreads", &Addon::setThreads);
+    method(env, exports, "properties", &Addon::properties);
     method(env, exports, "variant", &Addon::variant);
     method(env, exports, "variants", &Addon::variants);
     method(env, exports, "setVariant", &Addon::setVariant);
+    method(env, exports, "setPrecision", &Addon::setPrecision);
+    exports.Set("captures", Napi::Boolean::New(env, device_->captures()));
+    method(env, exports, "beginCapture", &Addon::beginCapture);
+    method(env, exports, "endCapture", &Addon::endCapture);
+    method(env, exports, "replay", &Addon::replay);
+    method(env, exports, "disposeGraph", &Addon::disposeGraph);
 
     Napi::Object ops = Napi::Object::New(env);
     Napi::Object signatures = Napi::Object::New(env);
@@ -307,6 +314,41 @@ class Addon {
   Napi::Value variants(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), device_->variants()); }
   Napi::Value setVariant(const Napi::CallbackInfo& info) {
     return Napi::Boolean::New(info.Env(), device_->setVariant(info[0].As<Napi::String>()));
+  }
+
+  Napi::Value setPrecision(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), device_->setPrecision(info[0].As<Napi::String>()));
+  }
+  Napi::Value properties(const Napi::CallbackInfo& info) {
+    Napi::Object result = Napi::Object::New(info.Env());
+    for (const auto& [name, value] : device_->properties()) result.Set(name, value);
+    return result;
+  }
+
+  // beginCapture(): what went wrong before is told now
+  Napi::Value beginCapture(const Napi::CallbackInfo& info) {
+    device_->waitUntilIdle();
+    throwFault(info.Env(), device_->takeFault());
+    device_->beginCapture();
+    return info.Env().Undefined();
+  }
+  // endCapture() → graph
+  Napi::Value endCapture(const Napi::CallbackInfo& info) {
+    const int64_t graph = device_->endCapture();
+    const std::string fault = device_->takeFault();
+    if (!fault.empty()) device_->disposeGraph(graph);
+    throwFault(info.Env(), fault);
+    return Napi::Number::New(info.Env(), static_cast<double>(graph));
+  }
+  // replay(graph, stepOffset)
+  Napi::Value replay(const Napi::CallbackInfo& info) {
+    device_->replay(info[0].As<Napi::Number>().Int64Value(), info[1].As<Napi::Number>().Int64Value());
+    return info.Env().Undefined();
+  }
+  // disposeGraph(graph)
+  Napi::Value disposeGraph(const Napi::CallbackInfo& info) {
+    device_->disposeGraph(info[0].As<Napi::Number>().Int64Value());
+    return info.Env().Undefined();
   }
 
   ~Addon() {

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "op_table.h"
 
@@ -62,8 +63,27 @@ class Device {
   virtual void resetPeak() = 0;
   virtual void setMemoryLimit(size_t bytes) = 0;
 
+  /// Whether calls can be recorded and replayed; what follows is for such devices only.
+  virtual bool captures() { return false; }
+  /// The calls from here to endCapture() are recorded and not run. Reads and writes are faults meanwhile.
+  virtual void beginCapture() {}
+  /// The number of the graph of these calls; takeFault() tells where there is none. Every buffer that was in use
+  /// during the capture keeps its memory until disposeGraph.
+  virtual int64_t endCapture() { return 0; }
+  /// Enqueues the graph's calls, with `stepOffset` added to every Philox::step in it.
+  virtual void replay(int64_t graph, int64_t stepOffset) {
+    (void)graph;
+    (void)stepOffset;
+  }
+  virtual void disposeGraph(int64_t graph) { (void)graph; }
+
+  /// How f32 is multiplied by the calls that follow: "fp32" or "tf32". A device without TF32 computes in fp32.
+  virtual bool setPrecision(const std::string& name) { return name == "fp32" || name == "tf32"; }
+
   virtual const OpTable& ops() = 0;
-  /// Names a person would want to see: {"isa", "avx512"}, …; and the settings below, by name.
+  /// What a person would want to know of the hardware and the build: {"name", "NVIDIA H100"}, …
+  virtual std::vector<std::pair<std::string, std::string>> properties() { return {}; }
+  /// The kernels in use: an instruction set, or a GPU's level.
   virtual std::string variant() = 0;
   virtual std::string variants() = 0;  // comma-separated, all that this machine can run
   virtual bool setVariant(const std::string& name) = 0;

@@ -165,11 +165,13 @@ struct OpTable {
   void (*crossEntropyBackward)(Stream&, In x, In labels, In dy, Out dx, int64_t rows, int64_t columns);
   /// The whole head of an energy-based classifier, x [batch, positions, channels], weight [channels, classes]: with
   /// z[i, :] = mean of x[i, :, :] over positions · weight + bias, f[i] = log Σ exp z[i, :], or z[i, labels[i]] where
-  /// labels are given. gradient [batch, channels] (f32 where x is bf16, else of x's dtype): ∂f[i]/∂x[i, p, :], which is
-  /// the same for every position p. A label outside [0, classes) faults.
+  /// labels are given. weight, bias and f are of x's dtype, or all f32 where x is bf16. gradient [batch, channels] (f32
+  /// where x is bf16, else of x's dtype): ∂f[i]/∂x[i, p, :], which is the same for every position p. A label outside
+  /// [0, classes) faults.
   void (*energyHead)(Stream&, In x, In weight, OptIn bias, OptIn labels, Out f, OptOut gradient, int64_t batch,
                      int64_t positions, int64_t channels, int64_t classes);
-  /// dx[i, p, :] = dy[i]·gradient[i, :], then · (sign bit ? 1 : slope) of x's own activation, then + add
+  /// dx[i, p, :] = dy[i]·gradient[i, :], then · (sign bit ? 1 : slope) of x's own activation, then + add. dy is of f's
+  /// dtype, dx and add of x's.
   void (*energyHeadBackward)(Stream&, In gradient, In dy, OptIn signs, OptIn add, Out dx, int64_t batch,
                              int64_t positions, int64_t channels, double slope);
 

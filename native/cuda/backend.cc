@@ -2,12 +2,18 @@
 #include <cstdlib>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "../core/executor.h"
 #include "../core/pool.h"
+#include "graphs.h"
 #include "kernel_faults.h"
 #include "kernels.h"
 #include "transfers.h"
+
+#if !defined(LANGEVIN_CUDA_ARCHITECTURES)
+#  define LANGEVIN_CUDA_ARCHITECTURES "the emulator"
+#endif
 
 namespace langevin {
 
@@ -104,10 +110,7 @@ class CudaDevice final : public Device {
   void submit(const Call& call) override { executor_.submit(call); }
 
   void waitUntilIdle() override {
-    new (executor_.reserve()) CudaDevice*(this);
-    executor_.submit({"synchronize",
-                      [](Stream& stream, void* arguments) { (*static_cast<CudaDevice**>(arguments))->finish(stream); },
-                      [](void*) {}});
+    enqueue("synchronize", [this](Stream& stream) { finish(stream); });
     executor_.waitUntilIdle();
   }
 
@@ -120,28 +123,61 @@ class CudaDevice final : public Device {
   }
 
   void copyToHost(Stream& stream, void* host, const void* device, size_t bytes, Copied copied, void* context) override {
+    if (stream.capturing()) fault("a read while calls are captured");
     transfers_.read(stream.handle(), host, device, bytes, takeFault(), copied, context);
   }
   void copyFromHost(Stream& stream, void* device, const void* host, size_t bytes) override {
+    if (stream.capturing()) fault("a write while calls are captured");
     transfers_.write(stream.handle(), device, host, bytes);
   }
 
   void* allocate(size_t bytes) override {
     if (executor_.lost()) throw DeviceLost(executor_.takeFault());
-    void* block = pool_.take(bytes);
-    if (!block && pool_.cachedBytes() > 0) {
+    void* block = graphMemory_.take(bytes);
+    if (!block && pool_.cachedBytes() > 0 && !graphMemory_.capturing()) {
       executor_.waitUntilIdle();
       pool_.trim();  // waits for the GPU
-      block = pool_.take(bytes);
+      block = graphMemory_.take(bytes);
     }
     return block;
   }
-  void release(void* block, size_t bytes) override { pool_.give(block, bytes); }
+  void release(void* block, size_t bytes) override { graphMemory_.give(block, bytes); }
   Memory memory() override {
     return {pool_.liveBytes(), pool_.peakBytes(), pool_.cachedBytes(), stream_.workspaceBytes_.load()};
   }
   void resetPeak() override { pool_.resetPeak(); }
   void setMemoryLimit(size_t bytes) override { pool_.setLimit(bytes); }
+
+  bool captures() override { return true; }
+  void beginCapture() override {
+    graphMemory_.beginCapture();
+    enqueue("capture", [this](Stream& stream) { graphs_.begin(stream); });
+  }
+  int64_t endCapture() override {
+    const int64_t graph = graphMemory_.endCapture();
+    enqueue("capture", [this, graph](Stream& stream) { graphs_.end(stream, graph); });
+    executor_.waitUntilIdle();
+    return graph;
+  }
+  void replay(int64_t graph, int64_t stepOffset) override {
+    enqueue("replay", [this, graph, stepOffset](Stream& stream) {
+      graphs_.replay(stream, graph, stepOffset);
+      faults_.expect();
+    });
+  }
+  void disposeGraph(int64_t graph) override {
+    enqueue("replay", [this, graph](Stream& stream) { graphs_.dispose(stream, graph); });
+    executor_.waitUntilIdle();
+    graphMemory_.dispose(graph);
+  }
+
+  bool setPrecision(const std::string& name) override {
+    if (name != "fp32" && name != "tf32") return false;
+    set(&Stream::precision_, name == "tf32" ? Precision::tf32 : Precision::fp32);
+    return true;
+  }
+
+  std::vector<std::pair<std::string, std::string>> properties() override;
 
   const OpTable& ops() override { return ops_; }
   std::string variant() override { return variant_; }
@@ -167,21 +203,23 @@ class CudaDevice final : public Device {
   void setThreads(int) override {}
 
  private:
+  /// Enqueues a function of the stream.
+  template <class F>
+  void enqueue(const char* name, const F& f) {
+    new (executor_.reserve()) F(f);
+    executor_.submit({name, [](Stream& stream, void* arguments) { (*static_cast<F*>(arguments))(stream); },
+                      [](void* arguments) { static_cast<F*>(arguments)->~F(); }});
+  }
+
   /// Sets a property of the stream for the calls that follow.
   template <class T>
   void set(T Stream::*property, T value) {
-    using Setting = std::pair<T Stream::*, T>;
-    new (executor_.reserve()) Setting(property, value);
-    executor_.submit({"setting",
-                      [](Stream& stream, void* arguments) {
-                        const Setting& setting = *static_cast<Setting*>(arguments);
-                        stream.*setting.first = setting.second;
-                      },
-                      [](void*) {}});
+    enqueue("setting", [property, value](Stream& stream) { stream.*property = value; });
   }
 
   /// Waits for the GPU, and keeps what its kernels report for takeFault().
   void finish(Stream& stream) {
+    if (stream.capturing()) return;  // nothing runs
     std::vector<unsigned char> reported(KernelFaults::kBytes);
     const bool any = faults_.collect(stream.handle(), reported.data());
     check(cudaStreamSynchronize(stream.handle()), "a kernel before this");
@@ -194,12 +232,31 @@ class CudaDevice final : public Device {
   std::string variant_;
   Stream stream_;  // opens the GPU
   Pool pool_;
+  GraphMemory graphMemory_{pool_};
+  Graphs graphs_;
   KernelFaults faults_;
   std::mutex kernelFaultMutex_;
   std::string kernelFault_;
   Transfers transfers_;
   Executor executor_;  // ends first: its calls use all of these
 };
+
+std::vector<std::pair<std::string, std::string>> CudaDevice::properties() {
+  cudaDeviceProp gpu;
+  int driver = 0, runtime = 0;
+  check(cudaGetDeviceProperties(&gpu, 0), "the GPU's properties");
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  return {
+      {"name", gpu.name},
+      {"computeCapability", std::to_string(gpu.major) + "." + std::to_string(gpu.minor)},
+      {"multiprocessors", std::to_string(gpu.multiProcessorCount)},
+      {"memoryBytes", std::to_string(gpu.totalGlobalMem)},
+      {"driver", "CUDA " + cudaVersion(driver)},
+      {"runtime", "CUDA " + cudaVersion(runtime)},
+      {"compiledFor", LANGEVIN_CUDA_ARCHITECTURES},
+  };
+}
 
 std::unique_ptr<Device> openDevice() { return std::unique_ptr<Device>(new CudaDevice()); }
 const char* backendName() { return "cuda"; }

@@ -64,8 +64,8 @@ void* Stream::workspace(int slot, size_t bytes) {
     outgrown_.push_back(slots_[slot]);
   } else {
     check(cudaFree(slots_[slot]), "workspace");  // waits for the kernels that use it
-    workspaceBytes_ -= slotBytes_[slot];
   }
+  workspaceBytes_ -= slotBytes_[slot];
   slots_[slot] = nullptr;
   slotBytes_[slot] = 0;
   const size_t size = (bytes + 1023) / 1024 * 1024 + (bytes == 0 ? 1024 : 0);

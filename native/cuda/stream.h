@@ -72,6 +72,9 @@ class Stream {
   /// Device memory: what kernels add to Philox::step (0, but in the replay of a captured graph).
   const int64_t* stepOffset() const { return stepOffset_; }
 
+  /// Whether calls are recorded into a graph at the moment, and not run.
+  bool capturing() const { return capturing_; }
+
   /// Enqueues kernel(arguments…). A kernel whose grid is empty is not started. Throws a fault where the launch fails.
   template <class... Ps, class... As>
   void launch(void (*kernel)(Ps...), const LaunchShape& shape, As&&... arguments) {
@@ -84,6 +87,7 @@ class Stream {
 
  private:
   friend class CudaDevice;
+  friend class Graphs;
   /// Raises the kernel's limit of dynamic shared memory, once, where it needs more than 48 KiB.
   void allowShared(const void* kernel, size_t bytes);
   cudaLaunchConfig_t configOf(const LaunchShape& shape, cudaLaunchAttribute* attributes) const;
@@ -103,6 +107,7 @@ class Stream {
   /// Outgrown workspace that captured graphs may still use; kept while there are such.
   std::vector<void*> outgrown_;
   bool keepOutgrown_ = false;
+  bool capturing_ = false;
 };
 
 }  // namespace langevin

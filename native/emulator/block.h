@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "async_state.h"
 #include "cuda_runtime.h"
 #include "fiber.h"
 #include "random.h"
@@ -27,6 +28,8 @@ struct Thread {
   // What a waiting thread waits for, for reports.
   const char* waitsAt = nullptr;
   const void* waitsFor = nullptr;
+
+  ThreadAsync& async() const;
 };
 
 struct Warp {
@@ -42,6 +45,7 @@ struct Warp {
   uint32_t exited = 0;
   Meeting meetings[32];
   void* operands[32];
+  unsigned registers = 0;  // per thread, as setmaxnreg left them
 };
 
 struct NamedBarrier {
@@ -76,9 +80,29 @@ struct Block {
   // Memory: statics grow up from `shared`; the dynamic part follows at a fixed place, ending at a guard page.
   unsigned char* shared = nullptr;
   unsigned char* dynamic = nullptr;
+  size_t dynamicBytes = 0;
   size_t staticBytes = 0;
   std::vector<SharedVariable> variables;
+  unsigned char* asyncView = nullptr;  // the asynchronous proxy's view of `shared`
+  // Work under way.
+  std::vector<ThreadAsync> async;  // by thread, once one needs it
+  std::vector<MemoryBarrier> memoryBarriers;
+  std::vector<Warpgroup> warpgroups;
+  std::vector<Thread*> registerWaiters;
+  bool waitedForPrevious = false;
+
+  bool hasEnded() const { return exited == threads.size(); }
+  /// Whether [p, p + bytes) lies in one variable or in the dynamic part.
+  bool contains(const void* p, size_t bytes) const;
+  unsigned char* inAsyncView(const void* p) const {
+    return asyncView + (static_cast<const unsigned char*>(p) - shared);
+  }
 };
+
+inline ThreadAsync& Thread::async() const {
+  if (block->async.empty()) block->async.resize(block->threads.size());
+  return block->async[linear];
+}
 
 struct Launch {
   const void* kernel = nullptr;
@@ -107,7 +131,8 @@ void wake(Thread& thread);
 /// Like fail(), with the error that the device gives.
 [[noreturn]] void failWith(cudaError_t status, const char* format, ...) __attribute__((format(printf, 2, 3)));
 
-/// When a thread ends: those who wait for it are told.
+/// When a thread ends: those who wait for it are told, and nothing that it began may be under way.
 void leaveBarriers(Thread& thread);
+void leaveAsync(Thread& thread);
 
 }  // namespace emulator

@@ -65,7 +65,10 @@ Multiprocessor::Multiprocessor() = default;
 
 Multiprocessor::~Multiprocessor() {
   for (const Stacks& s : stacks_) munmap(s.memory, s.bytes);
-  for (const Block& block : blocks_) munmap(block.shared, kSharedSpan);
+  for (const Block& block : blocks_) {
+    munmap(block.shared, kSharedSpan);
+    munmap(block.asyncView, kSharedSpan);
+  }
 }
 
 // ---- memory of the multiprocessor ----
@@ -105,6 +108,7 @@ void Multiprocessor::growShared(size_t blocks) {
     mprotect(memory + kStaticSpan, kPage, PROT_NONE);
     mprotect(memory + kSharedSpan - kPage, kPage, PROT_NONE);
     blocks_.back().shared = memory;
+    blocks_.back().asyncView = static_cast<unsigned char*>(mapOrAbort(kSharedSpan));
   }
 }
 
@@ -120,6 +124,7 @@ void* Multiprocessor::sharedVariable(const void* declaration, size_t bytes, size
     failWith(cudaErrorLaunchOutOfResources, "more than %zu bytes of static shared memory", kStaticSharedBytes);
   }
   std::memset(block.shared + block.staticBytes, kSharedPoison, end + kSharedGap - block.staticBytes);
+  std::memset(block.asyncView + block.staticBytes, kSharedPoison, end + kSharedGap - block.staticBytes);
   block.staticBytes = end + kSharedGap;
   block.variables.push_back({declaration, offset, bytes});
   size_t declared = launch_->dynamicBytes;
@@ -140,6 +145,8 @@ void Multiprocessor::run(const Launch& launch) {
   gridDim = launch.grid;
   const uint64_t clusters = static_cast<uint64_t>(launch.grid.x) / launch.cluster * launch.grid.y * launch.grid.z;
   // Clusters in an order that no kernel may count on: every k-th from a random one on.
+  constexpr uint32_t kDelays[] = {1, 4, 64, 1u << 31};
+  asyncDelay_ = kDelays[random_.below(4)];
   uint64_t stride = 1 + random_.below(static_cast<uint32_t>(clusters < 97 ? clusters : 97));
   while (std::gcd(stride, clusters) != 1) ++stride;
   uint64_t cluster = random_.below(static_cast<uint32_t>(clusters < 0xffffffffu ? clusters : 0xffffffffu));
@@ -168,6 +175,7 @@ void Multiprocessor::startBlock(Block& block, uint3 index, unsigned rank) {
     warp.lanes = &block.threads[32 * i];
     warp.present = lanes >= 32 ? 0xffffffffu : (1u << lanes) - 1;
     warp.exited = 0;
+    warp.registers = 0;
     for (Warp::Meeting& meeting : warp.meetings) meeting.lanes = meeting.arrived = 0;
   }
   uint3 at{0, 0, 0};
@@ -194,7 +202,23 @@ void Multiprocessor::startBlock(Block& block, uint3 index, unsigned rank) {
   block.staticBytes = 0;
   unsigned char* const end = block.shared + kSharedSpan - kPage;
   block.dynamic = end - (launch_->dynamicBytes + 1023) / 1024 * 1024;
+  block.dynamicBytes = launch_->dynamicBytes;
   std::memset(block.dynamic, kSharedPoison, static_cast<size_t>(end - block.dynamic));
+  std::memset(block.inAsyncView(block.dynamic), kSharedPoison, static_cast<size_t>(end - block.dynamic));
+  block.async.clear();
+  block.memoryBarriers.clear();
+  block.warpgroups.clear();
+  block.registerWaiters.clear();
+  block.waitedForPrevious = false;
+}
+
+bool Block::contains(const void* p, size_t bytes) const {
+  const auto* const at = static_cast<const unsigned char*>(p);
+  if (at >= dynamic && at + bytes <= dynamic + dynamicBytes) return true;
+  for (const SharedVariable& v : variables) {
+    if (at >= shared + v.offset && at + bytes <= shared + v.offset + v.bytes) return true;
+  }
+  return false;
 }
 
 namespace {
@@ -207,6 +231,10 @@ bool isPoison(const unsigned char* from, const unsigned char* to) {
 }  // namespace
 
 void Multiprocessor::finishBlock(Block& block) {
+  if (launch_->overlapsPrevious && !block.waitedForPrevious) {
+    blockIdx = block.index;
+    fail(cudaErrorLaunchFailure, "the launch overlaps the one before, but no thread of the block waited for that");
+  }
   for (const SharedVariable& v : block.variables) {
     const unsigned char* const end = block.shared + v.offset + v.bytes;
     if (!isPoison(end, end + kSharedGap)) {
@@ -228,6 +256,10 @@ void Multiprocessor::runCluster(uint3 firstBlock) {
   total_ = started_ = exited_ = 0;
   ready_.clear();
   failed_ = false;
+  loads.clear();
+  stores.clear();
+  clusterBarrier.arrived = clusterBarrier.ended = clusterBarrier.endedAfterArrival = 0;
+  clusterBarrier.waiting.clear();
   for (unsigned rank = 0; rank < blockCount_; ++rank) {
     startBlock(blocks_[rank], {firstBlock.x + rank, firstBlock.y, firstBlock.z}, rank);
     total_ += blocks_[rank].threads.size();
@@ -237,6 +269,8 @@ void Multiprocessor::runCluster(uint3 firstBlock) {
   while (std::gcd(freshStride_, total_) != 1) ++freshStride_;
   fresh_ = freshStart_;
   schedule();
+  while (completeSome()) {
+  }
   for (size_t i = 0; i < blockCount_; ++i) finishBlock(blocks_[i]);
 }
 
@@ -265,6 +299,7 @@ void Multiprocessor::runThreads(Fiber& fiber) {
       thread->fiber = &fiber;
       enter(*thread);
       launch_->body();
+      leaveAsync(*thread);
       leaveBarriers(*thread);
       thread->state = Thread::State::exited;
       ++exited_;
@@ -290,6 +325,7 @@ void Multiprocessor::resume(Fiber& fiber) {
 
 void Multiprocessor::schedule() {
   while (exited_ < total_) {
+    if (!(loads.empty() && stores.empty()) && completesEarly()) completeSome();
     if (!ready_.empty() && (started_ == total_ || random_.oneIn(2))) {
       const size_t pick = random_.below(static_cast<uint32_t>(ready_.size()));
       Thread* const thread = ready_[pick];
@@ -306,7 +342,7 @@ void Multiprocessor::schedule() {
           },
           &fiber);
       resume(fiber);
-    } else {
+    } else if (!completeSome()) {
       reportDeadlock();
     }
   }

@@ -24,6 +24,29 @@ class Multiprocessor {
   [[noreturn]] void fail(cudaError_t status, const std::string& message);
   void* sharedVariable(const void* declaration, size_t bytes, size_t alignment);
   Random& random() { return random_; }
+  /// Whether asynchronous work that could complete now does; how often is chosen for each launch.
+  bool completesEarly() { return random_.oneIn(asyncDelay_); }
+  size_t blockCount() const { return blockCount_; }
+  Block& block(size_t rank) { return blocks_[rank]; }
+  size_t threadCount() const { return total_; }
+
+  // ---- boxes under way (bulk_copies.cc) ----
+  std::vector<BoxLoad> loads;
+  std::vector<BoxStore> stores;
+  void complete(const BoxLoad& load);
+  void readShared(BoxStore& store);
+  void write(BoxStore& store);
+  bool completeSome();
+
+  // ---- the cluster's barrier (clusters.cc) ----
+  struct {
+    size_t arrived = 0;
+    size_t ended = 0;              // threads that need not arrive any more …
+    size_t endedAfterArrival = 0;  // … and those of which that holds from the next phase on
+    uint64_t phase = 0;
+    std::vector<Thread*> waiting;
+  } clusterBarrier;
+
   const Launch& launch() const { return *launch_; }
   /// The message of a fault that a signal found, on the fiber that it stopped.
   void failAfterSignal();
@@ -54,6 +77,7 @@ class Multiprocessor {
 
   const Launch* launch_ = nullptr;
   Random random_{0};
+  uint32_t asyncDelay_ = 1;
   std::vector<Block> blocks_;  // of the cluster that runs
   size_t blockCount_ = 0;
   std::vector<Thread*> ready_;

@@ -147,7 +147,8 @@ export function loadTensors(targets: ReadonlyMap<string, Tensor>, values: Checkp
         `the replay buffer has ${saved.data.length} values in the file, ${samples.size} in the run`,
       )
     }
-    samples.storage.device.addon.write(samples.handle, saved.data)
+    samples.storage.device.write(samples.handle, saved.data)
+    samples.changed()
   }
   loadStateDict(rest, new Map([...values].filter(([name]) => name !== 'buffer')))
 }

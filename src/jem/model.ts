@@ -4,7 +4,9 @@ import { Linear } from '../nn/layers.ts'
 import { Module } from '../nn/module.ts'
 import type { NormName } from '../nn/norms.ts'
 import { parseModelName, WideResNet } from '../nn/wideResNet.ts'
+import { cast } from '../ops/cast.ts'
 import { energyHead } from '../ops/energyHead.ts'
+import { withPrecision } from '../ops/precision.ts'
 import { reshape } from '../ops/shape.ts'
 import { logsumexp } from '../ops/softmax.ts'
 import type { Generator } from '../random/generator.ts'
@@ -48,12 +50,16 @@ export class JemModel extends Module {
     }
   }
 
-  /** x: [batch, height, width, channels] in about [-1, 1]. */
+  /** x: [batch, height, width, channels] in about [-1, 1]. `withPrecision` holds for the trunk; the head, whose
+   *  differences are the samples' energies, computes in f32. */
   forward(x: Tensor, dropoutGenerator?: Generator): JemOutput {
     const features = this.trunk.forward(x, dropoutGenerator)
-    const logits = this.classOutput.forward(features)
-    const f = this.energyOutput ? reshape(this.energyOutput.forward(features), [x.shape[0]]) : logsumexp(logits)
-    return { logits, f }
+    return withPrecision('fp32', () => {
+      const wide = features.dtype === 'bf16' && x.dtype !== 'bf16' ? cast(features, x.dtype) : features
+      const logits = this.classOutput.forward(wide)
+      const f = this.energyOutput ? reshape(this.energyOutput.forward(wide), [x.shape[0]]) : logsumexp(logits)
+      return { logits, f }
+    })
   }
 
   /** f(x), or f(x)[y] for one label (i32) each: [batch]. As `forward`, but where no parameter wants a gradient one kernel
@@ -61,7 +67,7 @@ export class JemModel extends Module {
   logDensity(x: Tensor, labels?: Tensor): Tensor {
     const head = labels ? this.classOutput : (this.energyOutput ?? this.classOutput) // of one logit, logsumexp is itself
     const map = this.trunk.featureMap(x)
-    const f = energyHead(map, head.weight, { bias: head.bias, labels })
+    const f = withPrecision('fp32', () => energyHead(map, head.weight, { bias: head.bias, labels }))
     map.dispose()
     return f
   }

@@ -6,6 +6,8 @@ export type DType = 'f32' | 'f64' | 'bf16' | 'i32' | 'u8'
 
 /** A buffer of a device; 0 where an optional one is absent. */
 export type Handle = number
+/** A recorded sequence of calls. */
+export type Graph = number
 /** Six extents or strides, outermost first; see `dims` and `strides` in ops/layout.ts. */
 export type Dims = [number, number, number, number, number, number]
 /** batch, height, width, cin, cout, kh, kw, stride, padding */
@@ -308,10 +310,23 @@ export interface NativeAddon {
   threads(): number
   /** 0: one per core. */
   setThreads(threads: number): void
-  /** The instruction set in use, and those that this machine can run, comma-separated. */
+  /** The kernels in use, an instruction set or a GPU's level, and those that this machine can run, comma-separated. */
   variant(): string
   variants(): string
   setVariant(name: string): boolean
+  /** How f32 is multiplied from here on. */
+  setPrecision(name: 'fp32' | 'tf32'): boolean
+  /** What a person would want to know of the hardware and the build. */
+  properties(): Record<string, string>
+  /** Whether calls can be recorded and replayed; the next four are for such devices only. */
+  captures: boolean
+  /** Calls are recorded, and not run, until endCapture. Throws an earlier fault. */
+  beginCapture(): void
+  endCapture(): Graph
+  /** Runs the recorded calls, with `stepOffset` added to every Philox step in them. */
+  replay(graph: Graph, stepOffset: number): void
+  /** The memory that the recorded calls use is kept until then. */
+  disposeGraph(graph: Graph): void
   ops: NativeOps
   signatures: Record<string, string>
 }

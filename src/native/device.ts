@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { DeviceError, OutOfMemoryError } from '../errors.ts'
-import type { Device, DType, Handle, NativeAddon, NativeOps } from './contract.ts'
+import type { Device, DType, Graph, Handle, NativeAddon, NativeOps } from './contract.ts'
 
 /** A device of this environment: its ops, and its memory with the addon's errors made typed. One per kind and
  *  worker thread; get it with `nativeDevice`. */
@@ -10,6 +10,12 @@ export class NativeDevice {
   readonly kind: Device
   readonly addon: NativeAddon
   readonly ops: NativeOps
+  /** The number of the capture under way; 0: none. */
+  capture = 0
+  /** While calls are captured: what they change in place, by each replay. */
+  changedInCapture: Set<{ version: number }> | undefined
+  private captures = 0
+  private precision: 'fp32' | 'tf32' = 'fp32'
 
   constructor(addon: NativeAddon) {
     this.kind = addon.backend
@@ -22,6 +28,7 @@ export class NativeDevice {
     try {
       return this.addon.alloc(count, dtype)
     } catch (error) {
+      if (codeOf(error) === 'DEVICE') throw this.lossOf(error)
       if (codeOf(error) !== 'OUT_OF_MEMORY') throw error
       const { liveBytes } = this.addon.memory()
       throw new OutOfMemoryError(
@@ -34,8 +41,15 @@ export class NativeDevice {
     }
   }
 
+  /** Copies the array at once; the buffer changes in stream order. */
+  write(handle: Handle, from: ArrayBufferView): void {
+    this.expectNoCapture('the host writes to a tensor')
+    this.addon.write(handle, from)
+  }
+
   /** Resolves when everything enqueued before has run. Rejects with DeviceError where a kernel failed. */
   async read(handle: Handle, into: ArrayBufferView): Promise<void> {
+    this.expectNoCapture('a tensor is read')
     try {
       await this.addon.read(handle, into)
     } catch (error) {
@@ -44,6 +58,7 @@ export class NativeDevice {
   }
 
   readSync(handle: Handle, into: ArrayBufferView): void {
+    this.expectNoCapture('a tensor is read')
     try {
       this.addon.readSync(handle, into)
     } catch (error) {
@@ -52,6 +67,7 @@ export class NativeDevice {
   }
 
   synchronize(): void {
+    this.expectNoCapture('the device is waited for')
     try {
       this.addon.synchronize()
     } catch (error) {
@@ -59,8 +75,69 @@ export class NativeDevice {
     }
   }
 
+  /** f32 is multiplied so by the ops that follow. */
+  multiplyIn(precision: 'fp32' | 'tf32'): void {
+    if (precision === this.precision) return
+    this.addon.setPrecision(precision)
+    this.precision = precision
+  }
+
+  /** Ops are recorded and not run until endCapture or dropCapture. */
+  beginCapture(): void {
+    try {
+      this.addon.beginCapture()
+    } catch (error) {
+      throw this.faultOf(error)
+    }
+    this.capture = ++this.captures
+    this.changedInCapture = new Set()
+  }
+
+  endCapture(): Graph {
+    this.capture = 0
+    this.changedInCapture = undefined
+    try {
+      return this.addon.endCapture()
+    } catch (error) {
+      throw this.faultOf(error)
+    }
+  }
+
+  /** Ends a capture that failed; the error that made it fail is the one to tell. */
+  dropCapture(): void {
+    this.capture = 0
+    this.changedInCapture = undefined
+    try {
+      this.addon.disposeGraph(this.addon.endCapture())
+    } catch {
+      // told already
+    }
+  }
+
+  private expectNoCapture(what: string): void {
+    if (this.capture > 0) {
+      throw new DeviceError(`capture: ${what} while ops are captured, when none of them runs`, {
+        hint: 'make tensors before capture(), and read them after replay()',
+      })
+    }
+  }
+
+  private lossOf(error: unknown): DeviceError {
+    return new DeviceError(`${this.kind}: the device is lost: ${(error as Error).message}`, {
+      hint: 'start the process again; another device of this process goes on working',
+      cause: error,
+    })
+  }
+
   private faultOf(error: unknown): unknown {
+    if (codeOf(error) === 'DEVICE') return this.lossOf(error)
     if (codeOf(error) !== 'FAULT') return error
+    if (/: out of memory: /.test((error as Error).message)) {
+      return new OutOfMemoryError(`${this.kind}: ${(error as Error).message}`, {
+        hint: 'use a smaller batch or model, or dispose tensors that are no longer needed (scope, dispose)',
+        cause: error,
+      })
+    }
     return new DeviceError(`${this.kind}: a kernel failed: ${(error as Error).message}`, { cause: error })
   }
 }

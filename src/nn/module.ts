@@ -14,6 +14,7 @@ export abstract class Module {
   /** Registers a parameter: it lives until dispose(), and gradients flow to it. */
   protected parameter(name: string, value: Tensor): Tensor {
     value.requiresGrad = true
+    value.storage.keepsBf16 = true
     this.ownParameters.set(name, keep(value))
     return value
   }

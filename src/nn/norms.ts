@@ -1,6 +1,6 @@
 import { noGrad } from '../autograd/graph.ts'
 import { add, mul, sub } from '../ops/arithmetic.ts'
-import { assign } from '../ops/cast.ts'
+import { assign, cast } from '../ops/cast.ts'
 import { batchNorm, channelAffine, groupNorm, instanceNorm } from '../ops/norm.ts'
 import { mean, sum } from '../ops/reduce.ts'
 import { affine, neg, power, reciprocal, sqrt, square } from '../ops/unary.ts'
@@ -11,6 +11,11 @@ import { Module } from './module.ts'
 
 /** Names of the released code's norms (norms.py `get_norm`). */
 export type NormName = 'none' | 'batch' | 'instance' | 'layer' | 'act'
+
+/** A parameter of x's dtype, which is bf16 behind products in that precision. */
+function like(x: Tensor, parameter: Tensor): Tensor {
+  return x.dtype === parameter.dtype ? parameter : cast(parameter, x.dtype)
+}
 
 /** [batch, height, width, channels] → the same shape. */
 export abstract class Norm extends Module {
@@ -47,7 +52,7 @@ class AffineNorm extends Norm {
   }
 
   forward(x: Tensor): Tensor {
-    return scope(() => this.normalise(x, { gamma: this.weight, beta: this.bias }))
+    return scope(() => this.normalise(x, { gamma: like(x, this.weight), beta: like(x, this.bias) }))
   }
 }
 
@@ -77,7 +82,11 @@ export class BatchNorm extends Norm {
   }
 
   private forwardBatch(x: Tensor): Tensor {
-    const { y, mean, rstd } = batchNorm(x, { gamma: this.weight, beta: this.bias, eps: BatchNorm.eps })
+    const { y, mean, rstd } = batchNorm(x, {
+      gamma: like(x, this.weight),
+      beta: like(x, this.bias),
+      eps: BatchNorm.eps,
+    })
     if (this.updateStatistics) noGrad(() => this.update(x, mean, rstd))
     return y
   }
@@ -86,7 +95,7 @@ export class BatchNorm extends Norm {
   private forwardFixed(x: Tensor): Tensor {
     const rstd = power(affine(this.runningVar, 1, BatchNorm.eps), -0.5)
     const scale = mul(this.weight, rstd)
-    return channelAffine(x, scale, sub(this.bias, mul(this.runningMean, scale)))
+    return channelAffine(x, like(x, scale), like(x, sub(this.bias, mul(this.runningMean, scale))))
   }
 
   private update(x: Tensor, mean: Tensor, rstd: Tensor): void {
@@ -117,7 +126,7 @@ class ActNorm extends Norm {
 
   forward(x: Tensor): Tensor {
     if (this.training && !this.isInitialised) this.initialise(x)
-    return scope(() => channelAffine(x, this.scale, mul(this.scale, this.loc)))
+    return scope(() => channelAffine(x, like(x, this.scale), like(x, mul(this.scale, this.loc))))
   }
 
   override restored(): void {

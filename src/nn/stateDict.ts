@@ -36,7 +36,8 @@ export function fromPyTorch(name: string, x: Tensor, value: SafetensorsTensor): 
   }
   const host: HostArray = hostArray(x.dtype, x.size)
   for (let i = 0; i < host.length; i++) host[i] = Number(data[i])
-  x.storage.device.addon.write(x.handle, host)
+  x.storage.device.write(x.handle, host)
+  x.changed()
 }
 
 /** Loads every parameter and buffer of `stateDict` from `values`, which may also hold the released code's dead heads.

@@ -7,4 +7,5 @@ export function accumulate(y: Tensor, x: Tensor): void {
   expectShape('accumulate', 'x', x, y.shape)
   expectAlike('accumulate', { y, x })
   y.native.accumulate(x.handle, y.handle, y.size)
+  y.changed()
 }

@@ -24,4 +24,5 @@ export function assign(target: Tensor, source: Tensor): void {
   expectLive('assign', 'target', target)
   expectSameDevice('assign', 'target', target, 'source', source)
   source.native.convert(source.handle, target.handle, target.size)
+  target.changed()
 }

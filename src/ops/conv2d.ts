@@ -1,9 +1,10 @@
 import { recordActivation, recordOutputs, wantsGrad } from '../autograd/graph.ts'
 import { type Gradient, isLazy, LazyGradient } from '../autograd/lazyGradient.ts'
 import { ShapeError } from '../errors.ts'
-import type { ConvShape } from '../native/contract.ts'
+import type { ConvShape, NativeOps } from '../native/contract.ts'
 import { empty, type Tensor } from '../tensor/tensor.ts'
 import { expectAlike, expectDType, expectShape, shapeText } from './check.ts'
+import { currentPrecision, multiplying, type Precision, rounded } from './precision.ts'
 import { signBits } from './unary.ts'
 
 export interface Conv2dOptions {
@@ -63,7 +64,14 @@ export function conv2dBoth(
 }
 
 function convolve(x: Tensor, weight: Tensor, options: Conv2dOptions, both: boolean): [Tensor, Tensor | undefined] {
+  return rounded([x, weight, options.bias, options.residual], (x_, weight_, bias, residual) =>
+    convolveAlike(x_!, weight_!, { ...options, bias, residual }, both),
+  )
+}
+
+function convolveAlike(x: Tensor, weight: Tensor, options: Conv2dOptions, both: boolean): [Tensor, Tensor | undefined] {
   const { bias, residual, stride = 1, padding = 0, leakySlope } = options
+  const precision = currentPrecision()
   expectDType('conv2d', 'x', x)
   expectAlike('conv2d', { x, weight, bias, residual })
   const s = shapeOf('conv2d', x, weight, stride, padding)
@@ -75,7 +83,7 @@ function convolve(x: Tensor, weight: Tensor, options: Conv2dOptions, both: boole
   const y = empty(outShape, x.dtype, x.device)
   const pre = both ? empty(outShape, x.dtype, x.device) : undefined
   const signs = leakySlope !== undefined && inputs.some(wantsGrad) ? signBits(y) : undefined
-  x.native.conv2d(
+  multiplying(x, precision).conv2d(
     x.handle,
     weight.handle,
     bias?.handle ?? 0,
@@ -92,8 +100,9 @@ function convolve(x: Tensor, weight: Tensor, options: Conv2dOptions, both: boole
   /** From dz, ∂loss/∂(value before the activation). */
   const gradients = (dz: Tensor | undefined, [x_, w_]: typeof save, needs: boolean[]): (Gradient | undefined)[] => {
     if (!dz) return []
-    const dx = needs[0] ? inputGradient(dz, w_!, x.shape, s) : undefined
-    const [dw, db] = weightGradients(x_, dz, s, weight.shape, needs[1], needs[2])
+    const dx = needs[0] ? inputGradient(dz, w_!, x.shape, s, precision) : undefined
+    const native = multiplying(dz, precision)
+    const [dw, db] = weightGradients(native, x_, dz, s, weight.shape, needs[1], needs[2])
     return [dx, dw, db, needs[3] ? dz : undefined]
   }
   if (signs) {
@@ -108,11 +117,25 @@ function convolve(x: Tensor, weight: Tensor, options: Conv2dOptions, both: boole
 }
 
 /** ∂loss/∂x, computed where it arrives: there may be the bits of x's own activation, and another gradient to add. */
-function inputGradient(dz: Tensor, weight: Tensor, shape: readonly number[], s: ConvShape): LazyGradient {
+function inputGradient(
+  dz: Tensor,
+  weight: Tensor,
+  shape: readonly number[],
+  s: ConvShape,
+  precision: Precision,
+): LazyGradient {
   return new LazyGradient([dz, weight], ([dz_, w_], derivative, add) => {
     const dx = empty(shape, dz_.dtype, dz_.device)
     const { signs, slope = 1 } = derivative ?? {}
-    dz_.native.conv2dBackwardInput(dz_.handle, w_.handle, signs?.handle ?? 0, add?.handle ?? 0, dx.handle, ...s, slope)
+    multiplying(dz_, precision).conv2dBackwardInput(
+      dz_.handle,
+      w_.handle,
+      signs?.handle ?? 0,
+      add?.handle ?? 0,
+      dx.handle,
+      ...s,
+      slope,
+    )
     return dx
   })
 }
@@ -126,6 +149,7 @@ function activationBackward(dy: Gradient, signs: Tensor, slope: number, add: Ten
 }
 
 function weightGradients(
+  native: NativeOps,
   x: Tensor | undefined,
   dz: Tensor,
   s: ConvShape,
@@ -136,7 +160,7 @@ function weightGradients(
   if (!wantWeight) return [undefined, wantBias ? sumChannels(dz) : undefined]
   const dw = empty(weightShape, dz.dtype, dz.device)
   const db = wantBias ? empty([s[4]], dz.dtype, dz.device) : undefined
-  dz.native.conv2dBackwardWeight(x!.handle, dz.handle, dw.handle, db?.handle ?? 0, ...s)
+  native.conv2dBackwardWeight(x!.handle, dz.handle, dw.handle, db?.handle ?? 0, ...s)
   return [dw, db]
 }
 

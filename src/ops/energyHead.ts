@@ -1,8 +1,10 @@
 import { record, wantsGrad } from '../autograd/graph.ts'
 import { LazyGradient } from '../autograd/lazyGradient.ts'
 import { ShapeError } from '../errors.ts'
+import { scope } from '../tensor/scope.ts'
 import { empty, type Tensor } from '../tensor/tensor.ts'
-import { expectAlike, expectDType, expectShape, shapeText } from './check.ts'
+import { cast } from './cast.ts'
+import { expectAlike, expectDType, expectSameDevice, expectShape, shapeText } from './check.ts'
 import { linear } from './matmul.ts'
 import { globalAvgPool } from './pool.ts'
 import { pick } from './rows.ts'
@@ -18,14 +20,16 @@ export interface EnergyHeadOptions {
 /**
  * logsumexp(linear(globalAvgPool(x), weight, bias)) in one kernel, the head of an energy-based classifier: f(x), the
  * unnormalised log p(x) of JEM eq. 6; with labels f(x)[label], that of p(x, y). x [batch, height, width, channels], weight
- * [channels, classes] → [batch]. The graph keeps one gradient row per image, [batch, channels], which every pixel shares;
+ * [channels, classes] of x's dtype, or f32 where x is bf16 → [batch], of the weight's dtype. The graph keeps one gradient row per image, [batch, channels], which every pixel shares;
  * where weight or bias wants a gradient, it is that of the separate ops. A label outside [0, classes) is a fault at the
  * next read. Throws ShapeError, DTypeError.
  */
 export function energyHead(x: Tensor, weight: Tensor, options: EnergyHeadOptions = {}): Tensor {
   const { bias, labels } = options
   expectDType('energyHead', 'x', x)
-  expectAlike('energyHead', { x, weight, bias })
+  if (x.dtype === 'bf16' && weight.dtype === 'f32') expectSameDevice('energyHead', 'x', x, 'weight', weight)
+  else expectAlike('energyHead', { x, weight })
+  expectAlike('energyHead', { weight, bias })
   const [batch, height, width, channels] = expectShape('energyHead', 'x', x, ['batch', 'height', 'width', 'channels'])
   const [, classes] = expectShape('energyHead', 'weight', weight, [channels, 'classes'], `x has ${channels} channels`)
   if (height * width === 0 || classes === 0) {
@@ -39,11 +43,14 @@ export function energyHead(x: Tensor, weight: Tensor, options: EnergyHeadOptions
     expectShape('energyHead', 'labels', labels, [batch], 'one for each image')
   }
   if (wantsGrad(weight) || wantsGrad(bias)) {
-    const logits = linear(globalAvgPool(x), weight, bias)
-    return labels ? pick(logits, labels) : logsumexp(logits)
+    return scope(() => {
+      const pooled = globalAvgPool(x)
+      const logits = linear(pooled.dtype === weight.dtype ? pooled : cast(pooled, weight.dtype), weight, bias)
+      return labels ? pick(logits, labels) : logsumexp(logits)
+    })
   }
 
-  const f = empty([batch], x.dtype, x.device)
+  const f = empty([batch], weight.dtype, x.device)
   using gradient = wantsGrad(x) ? empty([batch, channels], x.dtype === 'bf16' ? 'f32' : x.dtype, x.device) : undefined
   x.native.energyHead(
     x.handle,
@@ -59,7 +66,7 @@ export function energyHead(x: Tensor, weight: Tensor, options: EnergyHeadOptions
   )
   return record('energyHead', f, [x], [gradient], (df, [gradient_]) => [
     new LazyGradient([gradient_!, df], ([row, df_], derivative, add) => {
-      const dx = empty(x.shape, df_.dtype, df_.device)
+      const dx = empty(x.shape, x.dtype, df_.device)
       const { signs, slope = 1 } = derivative ?? {}
       df_.native.energyHeadBackward(
         row.handle,

@@ -29,6 +29,7 @@ export function scatterRows(x: Tensor, index: Tensor, values: Tensor): void {
   expectShape('scatterRows', 'values', values, [count, ...rest])
   expectAlike('scatterRows', { x, values })
   x.native.scatterRows(values.handle, index.handle, x.handle, rows, count, sizeOf(rest), 0)
+  x.changed()
 }
 
 /** y[i] = x[i, index[i]]: [rows, columns], i32 [rows] → [rows]. */

@@ -34,6 +34,7 @@ export function sgldUpdate(x: Tensor, g: Tensor, generator: Generator, options: 
     high,
     ...generator.next(),
   )
+  x.changed()
 }
 
 const handles = (tensors: readonly Tensor[]): number[] => tensors.map((t) => t.handle)
@@ -80,6 +81,7 @@ export function adamUpdate(
     options.weightDecay,
     options.step,
   )
+  for (const parameter of parameters) parameter.changed()
 }
 
 /** SGD with momentum, PyTorch's form, of all parameters in one call. See `optim/sgd.ts`. */
@@ -100,12 +102,14 @@ export function sgdUpdate(
     options.momentum,
     options.weightDecay,
   )
+  for (const parameter of parameters) parameter.changed()
 }
 
 /** average ← decay·average + (1 − decay)·value, for each pair. */
 export function movingAverage(averages: readonly Tensor[], values: readonly Tensor[], decay: number): void {
   expectLists('movingAverage', { averages, values })
   averages[0]?.native.movingAverage(handles(averages), handles(values), decay)
+  for (const average of averages) average.changed()
 }
 
 /** Σ x² over all elements of all tensors: f64 [1]. */

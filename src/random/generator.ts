@@ -18,6 +18,9 @@ export const purposes = {
 } as const
 export type Purpose = keyof typeof purposes
 
+/** While ops are captured (tensor/capture.ts): only this generator may draw, and only on the device. @internal */
+export const capturing: { on: boolean; generator?: Generator } = { on: false }
+
 /** A generator's whole state: plain numbers, as checkpoints save them. */
 export interface GeneratorState {
   seed: number
@@ -51,6 +54,11 @@ export class Generator {
 
   /** The counter of the next draw, which it uses up. @internal */
   next(): Philox {
+    if (capturing.on && capturing.generator !== this) {
+      throw new ConfigError('capture: random numbers are drawn from a generator that was not given to capture()', {
+        hint: 'give it as capture(fn, { generator }); a capture has one',
+      })
+    }
     return [this.seed, this.step++, this.stream, this.purpose]
   }
 
@@ -68,6 +76,7 @@ export class Generator {
 
   /** `count` 32-bit words on the host: one draw. */
   words(count: number): Uint32Array {
+    if (capturing.on) throw new ConfigError('capture: random numbers of the host cannot be captured')
     const [seed, step, stream, purpose] = this.next()
     const words = new Uint32Array(count)
     const key: [number, number] = [seed >>> 0, Math.floor(seed / 2 ** 32)]

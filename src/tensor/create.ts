@@ -49,7 +49,7 @@ export function tensor(
     y.dispose()
     throw new ShapeError(`tensor: shape [${shape.join(', ')}] has ${y.size} elements, but ${flat.length} values came`)
   }
-  y.storage.device.addon.write(y.handle, toHost(flat, y.dtype))
+  y.storage.device.write(y.handle, toHost(flat, y.dtype))
   return y
 }
 

@@ -13,6 +13,12 @@ export class Storage {
   readonly count: number
   readonly handle: Handle
   refs = 1
+  /** Counts changes in place, for copies made of the contents. */
+  version = 0
+  /** Of a parameter: products in bf16 keep their copy of it. */
+  keepsBf16 = false
+  /** That copy, the version it was made of, and the capture in which it was. */
+  bf16: { copy: Storage; version: number; capture: number } | undefined
 
   constructor(device: NativeDevice, dtype: DType, count: number) {
     this.device = device
@@ -27,7 +33,9 @@ export class Storage {
   }
 
   release(): void {
-    if (--this.refs === 0) this.device.addon.free(this.handle)
+    if (--this.refs > 0) return
+    this.device.addon.free(this.handle)
+    this.bf16?.copy.release()
   }
 }
 
@@ -89,6 +97,12 @@ export class Tensor {
   }
   get isDisposed(): boolean {
     return this.disposed
+  }
+
+  /** @internal To be called by every op that changes the tensor in place. */
+  changed(): void {
+    this.storage.version++
+    this.storage.device.changedInCapture?.add(this.storage)
   }
 
   /** @internal The ops of this tensor's device. */

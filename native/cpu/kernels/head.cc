@@ -203,19 +203,30 @@ LANGEVIN_INLINE C energyOfRow(C* z, int64_t n, int64_t label) {
   return f;
 }
 
+/// run(element type of x, element type of `other`): the same, or bf16 and float.
+template <class Run>
+LANGEVIN_INLINE void withMixed(DType x, DType other, const Run& run) {
+  withFloat(x, [&](auto type) {
+    using T = decltype(type);
+    if (sizeof(T) == 2 && other == DType::f32) return run(type, ComputeOf<T>{});
+    run(type, type);
+  });
+}
+
 void energyHead(Stream& stream, In x, In weight, OptIn bias, OptIn labels, Out f, OptOut gradient, int64_t batch,
                 int64_t positions, int64_t channels, int64_t classes) {
   const int64_t n = countOf(batch, positions, channels), weightCount = countOf(channels, classes);
   const int64_t featureCount = countOf(batch, channels);
   const int32_t* const label = labels.as<int32_t>(batch);
   if (label) checkIndices(label, batch, classes);
-  withFloat(x.dtype, [&](auto type) {
+  withMixed(x.dtype, weight.dtype, [&](auto type, auto weightType) {
     using T = decltype(type);
+    using W = decltype(weightType);
     using C = ComputeOf<T>;
     const T* const source = x.as<T>(n);
-    const T* const w = weight.as<T>(weightCount);
-    const T* const shift = bias.as<T>(classes);
-    T* const target = f.as<T>(batch);
+    const W* const w = weight.as<W>(weightCount);
+    const W* const shift = bias.as<W>(classes);
+    W* const target = f.as<W>(batch);
     C* const slope = gradient.as<C>(featureCount);
     if (classes == 0) fault("a head of no classes");
     const double scale = 1 / static_cast<double>(positions);
@@ -233,7 +244,7 @@ void energyHead(Stream& stream, In x, In weight, OptIn bias, OptIn labels, Out f
       for (int64_t k = 0; k < classes; ++k) {
         z[k] = static_cast<C>(sums[k] * scale + (shift ? static_cast<double>(widen(shift[k])) : 0.0));
       }
-      target[i] = narrow<T>(energyOfRow(z, classes, label ? label[i] : -1));
+      target[i] = narrow<W>(energyOfRow(z, classes, label ? label[i] : -1));
       if (!slope) return;
       for (int64_t c = 0; c < channels; ++c) {
         double sum = 0;
@@ -251,11 +262,11 @@ void energyHeadBackward(Stream& stream, In gradient, In dy, OptIn signs, OptIn a
                         int64_t positions, int64_t channels, double slope) {
   const int64_t n = countOf(batch, positions, channels), featureCount = countOf(batch, channels);
   const uint8_t* const bits = signs.as<uint8_t>(ceilDiv(n, 8));
-  withFloat(dx.dtype, [&](auto type) {
+  withMixed(dx.dtype, dy.dtype, [&](auto type, auto factorType) {
     using T = decltype(type);
     using C = ComputeOf<T>;
     const C* const slopes = gradient.as<C>(featureCount);
-    const T* const factors = dy.as<T>(batch);
+    const auto* const factors = dy.as<decltype(factorType)>(batch);
     const T* const other = add.as<T>(n);
     T* const target = dx.as<T>(n);
     forBlocks(stream, n, [&](int64_t begin, int64_t end) {

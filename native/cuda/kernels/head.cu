@@ -233,9 +233,9 @@ LANGEVIN_DEVICE float energyOfRow(float* z, int64_t classes, int64_t label) {
 /// One block per image: its mean over positions, then one warp per class for the logits, one warp for f and the
 /// probabilities, and all threads for the gradient. Between the stages, means and logits lie in the block's rows of
 /// `pooled` [batch, channels] and `logits` [batch, classes], in L1.
-template <class T, int V>
+template <class T, class W, int V>
 __global__ void __launch_bounds__(kThreads)
-    energyHeads(const T* x, const T* weight, const T* bias, const int32_t* labels, T* f, float* gradient, float* pooled,
+    energyHeads(const T* x, const W* weight, const W* bias, const int32_t* labels, W* f, float* gradient, float* pooled,
                 float* logits, HeadShape s, Tiling t, KernelFault* faults) {
   LANGEVIN_SHARED(double, parts, [V][kThreads]);
   const int64_t image = blockIdx.x;
@@ -274,7 +274,7 @@ __global__ void __launch_bounds__(kThreads)
   if (warp == 0) {
     const int64_t label = labels ? checkedIndex(labels, image, s.classes, faults) : -1;
     const float energy = energyOfRow(z, s.classes, label);
-    if (lane == 0) f[image] = narrow<T>(energy);
+    if (lane == 0) f[image] = narrow<W>(energy);
   }
   __syncthreads();
 
@@ -286,13 +286,22 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <class T, int V>
-void launchEnergyHeads(Stream& stream, const T* x, const T* weight, const T* bias, const int32_t* labels, T* f,
+/// run(element type of x, element type of `other`): the same, or bf16 and float.
+template <class Run>
+void withMixed(DType x, DType other, const Run& run) {
+  withFloat(x, [&](auto type) {
+    if (sizeof(type) == 2 && other == DType::f32) return run(type, float{});
+    run(type, type);
+  });
+}
+
+template <int V, class T, class W>
+void launchEnergyHeads(Stream& stream, const T* x, const W* weight, const W* bias, const int32_t* labels, W* f,
                        float* gradient, int64_t batch, const HeadShape& s) {
   float* const pooled =
       static_cast<float*>(stream.workspace(0, sizeof(float) * static_cast<size_t>(batch * (s.channels + s.classes))));
   const Tiling t = Tiling::forOneBlock(s.positions, s.channels / V);
-  stream.launch(energyHeads<T, V>, {dim3(static_cast<unsigned>(batch)), dim3(kThreads)}, x, weight, bias, labels, f,
+  stream.launch(energyHeads<T, W, V>, {dim3(static_cast<unsigned>(batch)), dim3(kThreads)}, x, weight, bias, labels, f,
                 gradient, pooled, pooled + batch * s.channels, s, t, stream.faults());
 }
 
@@ -301,26 +310,27 @@ void energyHead(Stream& stream, In x, In weight, OptIn bias, OptIn labels, Out f
   const int64_t n = countOf(batch, positions, channels), weightCount = countOf(channels, classes);
   const int64_t featureCount = countOf(batch, channels);
   const int32_t* const label = labels.as<int32_t>(batch);
-  withFloat(x.dtype, [&](auto type) {
+  withMixed(x.dtype, weight.dtype, [&](auto type, auto weightType) {
     using T = decltype(type);
+    using W = decltype(weightType);
     const T* const source = x.as<T>(n);
-    const T* const matrix = weight.as<T>(weightCount);
-    const T* const shift = bias.as<T>(classes);
-    T* const target = f.as<T>(batch);
+    const W* const matrix = weight.as<W>(weightCount);
+    const W* const shift = bias.as<W>(classes);
+    W* const target = f.as<W>(batch);
     float* const slopes = gradient.as<float>(featureCount);
     if (classes == 0) fault("a head of no classes");
     const HeadShape s = {positions, channels, classes};
     if (channels % kPackSize<T> == 0) {
-      return launchEnergyHeads<T, kPackSize<T>>(stream, source, matrix, shift, label, target, slopes, batch, s);
+      return launchEnergyHeads<kPackSize<T>>(stream, source, matrix, shift, label, target, slopes, batch, s);
     }
-    launchEnergyHeads<T, 1>(stream, source, matrix, shift, label, target, slopes, batch, s);
+    launchEnergyHeads<1>(stream, source, matrix, shift, label, target, slopes, batch, s);
   });
 }
 
 /// A thread keeps its channels' gradient in registers and walks down the positions of an image.
-template <class T, int V>
+template <class T, class D, int V>
 __global__ void __launch_bounds__(kThreads)
-    spreadEnergy(const float* gradient, const T* dy, const uint8_t* signs, const T* add, T* dx, float slope, Tiling t) {
+    spreadEnergy(const float* gradient, const D* dy, const uint8_t* signs, const T* add, T* dx, float slope, Tiling t) {
   const Place p = placeOf(t);
   if (!p.active) return;
   float value[V];
@@ -346,20 +356,21 @@ void energyHeadBackward(Stream& stream, In gradient, In dy, OptIn signs, OptIn a
                         int64_t positions, int64_t channels, double slope) {
   const int64_t n = countOf(batch, positions, channels), featureCount = countOf(batch, channels);
   const uint8_t* const bits = signs.as<uint8_t>(ceilDiv(n, 8));
-  withFloat(dx.dtype, [&](auto type) {
+  withMixed(dx.dtype, dy.dtype, [&](auto type, auto factorType) {
     using T = decltype(type);
+    using D = decltype(factorType);
     const float* const slopes = gradient.as<float>(featureCount);
-    const T* const factors = dy.as<T>(batch);
+    const D* const factors = dy.as<D>(batch);
     const T* const other = add.as<T>(n);
     T* const target = dx.as<T>(n);
     if (n == 0) return;
     constexpr int V = kPackSize<T>;
     if (channels % V == 0) {
       const Tiling t = Tiling::forMap(batch, positions, channels / V);
-      return stream.launch(spreadEnergy<T, V>, t.launch(), slopes, factors, bits, other, target, slope, t);
+      return stream.launch(spreadEnergy<T, D, V>, t.launch(), slopes, factors, bits, other, target, slope, t);
     }
     const Tiling t = Tiling::forMap(batch, positions, channels);
-    stream.launch(spreadEnergy<T, 1>, t.launch(), slopes, factors, bits, other, target, slope, t);
+    stream.launch(spreadEnergy<T, D, 1>, t.launch(), slopes, factors, bits, other, target, slope, t);
   });
 }
 

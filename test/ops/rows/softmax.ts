@@ -1,9 +1,11 @@
 /** Heads on rows of logits. */
 import { DTypeError, ShapeError } from '../../../src/errors.ts'
 import { add } from '../../../src/ops/arithmetic.ts'
+import { cast } from '../../../src/ops/cast.ts'
 import { conv2dBoth } from '../../../src/ops/conv2d.ts'
 import { energyHead } from '../../../src/ops/energyHead.ts'
 import { crossEntropy, logSoftmax, logsumexp, softmax } from '../../../src/ops/softmax.ts'
+import { scope } from '../../../src/tensor/scope.ts'
 import type { Tensor } from '../../../src/tensor/tensor.ts'
 import { at, build, type Host, host, largest, map, reduce, total, zip } from '../host.ts'
 import { fixed, given, integers, x } from '../samples.ts'
@@ -128,6 +130,13 @@ export const headRows: readonly Row[] = [
         (a, weight, bias) => energyHead(a, weight, { bias }),
         (a, weight, bias) => energies(a, weight, bias),
         { tolerance: { f32: { rtol: 4e-6, atol: 1e-6 }, bf16: { rtol: 2 ** -6, atol: 2 ** -6 } } },
+      ),
+      // a head in f32 over activations in bf16
+      one(
+        [x([3, 2, 3, 16]), fixed([16, 5]), fixed([5])],
+        (a, weight, bias) => scope(() => energyHead(a, cast(weight, 'f32'), { bias: cast(bias, 'f32') })),
+        (a, weight, bias) => energies(a, weight, bias),
+        { tolerance: headTolerance, dtypes: ['bf16'], gradient: 'none' },
       ),
       // after a LeakyReLU, whose derivative and whose other output's gradient its backward pass takes along
       ...([8, 5] as const).map((channels) =>
