@@ -1,0 +1,287 @@
+// The weight gradient on Hopper (bf16, f32 sums).
+//
+//   dweight[tap, cin, cout] = Σ_pixel x[pixel + shift(tap), cin] · dy[pixel, cout]
+//
+// Algorithm: a matrix product whose inner dimension is the pixels of the batch. Rows are pairs (tap, cin) in chunks of
+// 32 channels of one tap, each loaded by a TMA box of its own from the shifted image, so that a tile mixes taps: 9·160
+// rows fill 5.6 tiles of 256, where padding each tap's 160 to 192 would waste a sixth. Both operands lie pixel by pixel
+// in shared memory, that is MN-major, in rows of 64 bytes. A stage is 64 pixels.
+//
+// The few tiles (6, 24 and 92 in the stages of WRN-28-10) are cut along the pixels until the GPU is full; each cut
+// writes f32 sums to the workspace, and a second kernel adds them in order: the same bits in every run.
+//
+// Operations: 2·pixels·taps·cin·cout, as the forward pass (30.2 GFLOP a layer at batch 64: 30.5 µs at the peak). Bytes:
+// x and dy once (x again for each tap, from the cache), and 8 bytes a weight and cut for the sums: 41, 37 and 29 MB, 10
+// to 14 µs at 3.0 TB/s. Predicted at batch 192 (30.2 · 3 GFLOP): 130 µs in stages 1 and 2, 150 to 170 µs in stage 3,
+// whose tiles fill 92 of 132 multiprocessors. Not measured on hardware.
+#include "../../core/counts.h"
+#include "../convolution.h"
+#include "../elements.h"
+#include "convolution_sm90_kernel.h"
+
+namespace langevin::cuda::sm90 {
+
+namespace {
+
+constexpr int kPixels = 64, kPixelsLog = 6;  // of a stage
+constexpr int kChunkBytes = kPixels * kOutputChunk * 2;
+
+struct WeightPlan {
+  CUtensorMap x, dy;
+  Tap taps[kMostTaps];
+  Boxes boxes;
+  int32_t tapCount, cin, cout;
+  int32_t rowTiles, channelTiles;
+  int32_t cuts, boxesPerCut;
+  float* sums;  // [cuts, taps·cin, cout]
+};
+
+#if defined(LANGEVIN_HOPPER)
+
+/// A block's part of the product.
+struct WeightWork {
+  int row, channel, firstBox, iterations;
+  float* sums;
+
+  LANGEVIN_DEVICE WeightWork(const WeightPlan& plan, int tileRows, int tileChannels) {
+    const int tile = static_cast<int>(blockIdx.x) / plan.rowTiles;
+    const int cut = tile / plan.channelTiles;
+    row = static_cast<int>(blockIdx.x) % plan.rowTiles * tileRows;
+    channel = tile % plan.channelTiles * tileChannels;
+    firstBox = cut * plan.boxesPerCut;
+    const int left = plan.boxes.count() - firstBox;
+    iterations = left < plan.boxesPerCut ? left : plan.boxesPerCut;
+    sums = plan.sums + static_cast<int64_t>(cut) * plan.tapCount * plan.cin * plan.cout;
+  }
+};
+
+template <class Tile>
+LANGEVIN_DEVICE void produceWeight(const WeightPlan& plan, const WeightWork& work, const Ring<Tile>& ring) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
+  constexpr int kRowChunks = Tile::kParts * 4, kColumnChunks = Tile::kChannels / kOutputChunk;
+  const int chunksOfTap = plan.cin / kOutputChunk, chunks = plan.tapCount * chunksOfTap;
+  auto turn = Turn<Tile::kStages>::first();
+  for (int i = 0; i < work.iterations; ++i) {
+    const Corner corner(plan.boxes, work.firstBox + i);
+    uint64_t* full = ring.full(turn.slot);
+    ptx::waitBarrier(ring.empty(turn.slot), turn.parity ^ 1);
+    ptx::arriveExpecting(full, Tile::kStageBytes);
+    for (int j = 0; j < kRowChunks; ++j) {
+      // Rows beyond the last are the last again; they are not stored.
+      const int wanted = work.row / kOutputChunk + j, chunk = wanted < chunks ? wanted : chunks - 1;
+      const Tap tap = plan.taps[chunk / chunksOfTap];
+      ptx::loadBox(ring.stage(turn.slot) + j * kChunkBytes, &plan.x, full,
+                   tap.channel + chunk % chunksOfTap * kOutputChunk, corner.column + tap.column, tap.parity,
+                   corner.row + tap.row, corner.image);
+    }
+    for (int j = 0; j < kColumnChunks; ++j) {
+      ptx::loadBox(ring.weights(turn.slot) + j * kChunkBytes, &plan.dy, full, work.channel + j * kOutputChunk,
+                   corner.column, 0, corner.row, corner.image);
+    }
+    turn.advance();
+  }
+}
+
+template <class Tile>
+LANGEVIN_DEVICE void consumeWeight(const WeightPlan& plan, const WeightWork& work, const Ring<Tile>& ring,
+                                   int consumer) {
+  float sums[Tile::kParts][Tile::kChannels / 2];
+#  pragma unroll
+  for (int part = 0; part < Tile::kParts; ++part) {
+#  pragma unroll
+    for (int i = 0; i < Tile::kChannels / 2; ++i) sums[part][i] = 0.0f;
+  }
+  const int thread = threadIdx.x % 128, warp = thread / 32, lane = thread % 32;
+  auto turn = Turn<Tile::kStages>::first();
+  int previous = -1;
+  for (int i = 0; i < work.iterations; ++i) {
+    ptx::waitBarrier(ring.full(turn.slot), turn.parity);
+    ptx::fenceProducts();
+#  pragma unroll
+    for (int step = 0; step < kPixels / 16; ++step) {
+      const uint64_t b = ptx::describe<64>(ring.weights(turn.slot) + step * 16 * 64, kChunkBytes);
+#  pragma unroll
+      for (int part = 0; part < Tile::kParts; ++part) {
+        const unsigned char* rows = ring.box(turn.slot, consumer) + part * 2 * kChunkBytes;
+        ptx::multiply<Tile::kChannels, Major::mn, Major::mn>(sums[part],
+                                                             ptx::describe<64>(rows + step * 16 * 64, kChunkBytes), b);
+      }
+    }
+    ptx::commitProducts();
+    ptx::waitProducts<1>();
+    if (previous >= 0 && thread == 0) ptx::arrive(ring.empty(previous));
+    previous = turn.slot;
+    turn.advance();
+  }
+  ptx::waitProducts<0>();
+
+  ptx::waitForPrevious();
+  const int rows = plan.tapCount * plan.cin;
+#  pragma unroll
+  for (int i = 0; i < 2 * Tile::kParts; ++i) {
+    const int part = i / 2, half = i % 2;
+    const int row = work.row + (consumer * Tile::kParts + part) * 64 + warp * 16 + half * 8 + lane / 4;
+    if (row >= rows) continue;
+    float* const target = work.sums + static_cast<int64_t>(row) * plan.cout + work.channel + lane % 4 * 2;
+#  pragma unroll
+    for (int j = 0; j < Tile::kChannels / 8; ++j) {
+      const float* sum = &sums[part][j * 4 + half * 2];
+      *reinterpret_cast<float2*>(target + j * 8) = make_float2(sum[0], sum[1]);
+    }
+  }
+}
+
+#endif  // LANGEVIN_HOPPER
+
+template <class Tile>
+__global__ void __launch_bounds__(kBlockThreads, Tile::kBlocksPerMultiprocessor)
+    weightGradient(const __grid_constant__ WeightPlan plan) {
+#if defined(LANGEVIN_HOPPER)
+  LANGEVIN_DYNAMIC_SHARED(memory);
+  const Ring<Tile> ring{memory};
+  const WeightWork work(plan, kConsumers * Tile::kBoxPixels, Tile::kChannels);
+  const int group = threadIdx.x / 128;
+  if (threadIdx.x == 0) {
+    for (int slot = 0; slot < Tile::kStages; ++slot) {
+      ptx::initBarrier(ring.full(slot), 1);
+      ptx::initBarrier(ring.empty(slot), kConsumers);
+    }
+    ptx::fenceBarrierInit();
+    ptx::prefetchMap(&plan.x);
+    ptx::prefetchMap(&plan.dy);
+  }
+  __syncthreads();
+  if (group == kConsumers) {
+    if constexpr (Tile::kBlocksPerMultiprocessor == 1) ptx::decreaseRegisters<56>();
+    if (threadIdx.x % 128 == 0) produceWeight<Tile>(plan, work, ring);
+  } else {
+    if constexpr (Tile::kBlocksPerMultiprocessor == 1) ptx::increaseRegisters<224>();
+    consumeWeight<Tile>(plan, work, ring, group);
+  }
+#endif
+}
+
+/// y[i] = Σ_cut sums[cut, i], four numbers a thread.
+__global__ void addCuts(const float4* sums, uint2* y, int64_t quads, int cuts) {
+  for (int64_t i = firstItem(); i < quads; i += itemStride()) {
+    float4 total = sums[i];
+    for (int cut = 1; cut < cuts; ++cut) {
+      const float4 more = sums[cut * quads + i];
+      total.x += more.x, total.y += more.y, total.z += more.z, total.w += more.w;
+    }
+    y[i] = make_uint2(ptx::packBf16(total.x, total.y), ptx::packBf16(total.z, total.w));
+  }
+}
+
+// ---- dbias[c] = Σ_pixel dy[pixel, c]: columns of pairs, kRows pixels a block, then the blocks' sums in order ----
+
+constexpr int kRows = 512, kGroups = 8, kPairs = 32;
+
+__global__ void __launch_bounds__(kGroups* kPairs) sumRows(const uint32_t* dy, float* sums, int64_t rows, int pairs) {
+  LANGEVIN_SHARED(float2, group, [kGroups][kPairs]);
+  const int lane = threadIdx.x % kPairs, index = threadIdx.x / kPairs, pair = blockIdx.y * kPairs + lane;
+  const int64_t end = smaller(rows, (static_cast<int64_t>(blockIdx.x) + 1) * kRows);
+  float2 total = make_float2(0.0f, 0.0f);
+  if (pair < pairs) {
+    for (int64_t row = static_cast<int64_t>(blockIdx.x) * kRows + index; row < end; row += kGroups) {
+      const uint32_t both = dy[row * pairs + pair];
+      total.x += ptx::lowBf16(both), total.y += ptx::highBf16(both);
+    }
+  }
+  group[index][lane] = total;
+  __syncthreads();
+  if (index != 0 || pair >= pairs) return;
+  for (int other = 1; other < kGroups; ++other) total.x += group[other][lane].x, total.y += group[other][lane].y;
+  reinterpret_cast<float2*>(sums)[static_cast<int64_t>(blockIdx.x) * pairs + pair] = total;
+}
+
+__global__ void addRowSums(const float2* sums, uint32_t* dbias, int blocks, int pairs) {
+  const int pair = blockIdx.x * blockDim.x + threadIdx.x;
+  if (pair >= pairs) return;
+  float2 total = sums[pair];
+  for (int block = 1; block < blocks; ++block) {
+    const float2 more = sums[static_cast<int64_t>(block) * pairs + pair];
+    total.x += more.x, total.y += more.y;
+  }
+  dbias[pair] = ptx::packBf16(total.x, total.y);
+}
+
+void biasGradient(Stream& stream, const void* dy, void* dbias, int64_t rows, int64_t cout) {
+  const int blocks = static_cast<int>(ceilDiv(rows, kRows)), pairs = static_cast<int>(cout / 2);
+  float* sums = static_cast<float*>(stream.workspace(1, sizeof(float) * static_cast<size_t>(blocks * cout)));
+  const unsigned across = static_cast<unsigned>(ceilDiv(pairs, kPairs));
+  stream.launch(sumRows, {dim3(static_cast<unsigned>(blocks), across), dim3(kGroups * kPairs)},
+                static_cast<const uint32_t*>(dy), sums, rows, pairs);
+  stream.launch(addRowSums, {dim3(static_cast<unsigned>(ceilDiv(pairs, 32))), dim3(32)},
+                reinterpret_cast<const float2*>(sums), static_cast<uint32_t*>(dbias), blocks, pairs);
+}
+
+/// How often the pixels are cut: what ends first by the count of waves and of the bytes of sums. A stage of 64 pixels
+/// takes about 0.7 µs, a number of a sum 8 bytes at 3.0 TB/s.
+int64_t chooseCuts(int64_t tiles, int64_t boxes, int64_t weights, int64_t multiprocessors) {
+  int64_t best = 1;
+  double least = -1;
+  for (int64_t cuts = 1; cuts <= smaller(boxes, 64); ++cuts) {
+    const double waves = static_cast<double>(ceilDiv(tiles * cuts, multiprocessors));
+    const double microseconds =
+        waves * static_cast<double>(ceilDiv(boxes, cuts)) * 0.7 + static_cast<double>(cuts * weights) * 8 / 3.0e6;
+    if (least >= 0 && microseconds >= least) continue;
+    least = microseconds;
+    best = cuts;
+  }
+  return best;
+}
+
+template <class Tile>
+void run(Stream& stream, const ConvBackwardWeight& c) {
+  const ConvShape& s = c.s;
+  const int64_t rows = s.kh * s.kw * s.cin, weights = s.weightCount();
+  WeightPlan plan = {};
+  plan.tapCount = tapsOfForward(plan.taps, s);
+  plan.boxes = coverWith(kPixelsLog, s.outWidth(), s.outHeight(), s.batch);
+  plan.cin = static_cast<int32_t>(s.cin);
+  plan.cout = static_cast<int32_t>(s.cout);
+  plan.rowTiles = static_cast<int32_t>(ceilDiv(rows, kConsumers * Tile::kBoxPixels));
+  plan.channelTiles = static_cast<int32_t>(s.cout / Tile::kChannels);
+  const int64_t boxes = plan.boxes.count(), tiles = int64_t{plan.rowTiles} * plan.channelTiles;
+  plan.boxesPerCut = static_cast<int32_t>(ceilDiv(
+      boxes,
+      chooseCuts(tiles, boxes, weights, int64_t{stream.gpu().multiprocessors} * Tile::kBlocksPerMultiprocessor)));
+  plan.cuts = static_cast<int32_t>(ceilDiv(boxes, plan.boxesPerCut));
+  plan.x = tensorMap(
+      viewOf({c.x, s.batch, s.height, s.width, s.cin, s.stride == 2}, plan.boxes, kOutputChunk, kOutputChunk * 2));
+  plan.dy = tensorMap(
+      viewOf({c.dy, s.batch, s.outHeight(), s.outWidth(), s.cout, false}, plan.boxes, kOutputChunk, kOutputChunk * 2));
+  plan.sums = static_cast<float*>(stream.workspace(0, sizeof(float) * static_cast<size_t>(plan.cuts * weights)));
+  LaunchShape shape;
+  shape.grid = dim3(static_cast<unsigned>(tiles * plan.cuts));
+  shape.block = dim3(kBlockThreads);
+  shape.sharedBytes = Tile::kSharedBytes;
+  shape.overlapPrevious = true;
+  stream.launch(weightGradient<Tile>, shape, plan);
+  const int64_t quads = weights / 4;
+  stream.launch(addCuts, loopOver(stream, quads), reinterpret_cast<const float4*>(plan.sums),
+                static_cast<uint2*>(c.dweight), quads, plan.cuts);
+}
+
+}  // namespace
+
+bool backwardWeight(Stream& stream, const ConvBackwardWeight& c) {
+  const ConvShape& s = c.s;
+  if (!takes(s, c.dtype) || s.cin % 32 != 0 || s.cout % 32 != 0) return false;
+  if (!aligned(c.x, 16) || !aligned(c.dy, 16) || !aligned(c.dweight, 8) || !aligned(c.dbias, 4)) return false;
+  if (s.cout % 160 == 0) {
+    run<Tile256x160>(stream, c);
+  } else if (s.cout % 128 == 0) {
+    run<Tile256x128>(stream, c);
+  } else if (s.cout % 64 == 0) {
+    run<Tile128x64>(stream, c);
+  } else {
+    run<Tile128x32>(stream, c);
+  }
+  if (c.dbias) biasGradient(stream, c.dy, c.dbias, s.batch * s.outHeight() * s.outWidth(), s.cout);
+  return true;
+}
+
+}  // namespace langevin::cuda::sm90

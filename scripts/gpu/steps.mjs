@@ -1,0 +1,83 @@
+// The steps of scripts/gpu.sh in order: what each runs, for how long at most, and what it needs.
+//
+// `command` is what runs on a GPU; `dry` what runs without one, where that makes sense. `json` names the file under the
+// work folder that a step writes; it becomes part of gpu.json.
+import { readdirSync } from 'node:fs'
+
+const node = process.execPath
+const vitest = [node, 'node_modules/vitest/vitest.mjs', 'run', '--reporter=default']
+const sanitizer = (tool) => [
+  ...[
+    'compute-sanitizer',
+    '--tool',
+    tool,
+    '--target-processes',
+    'all',
+    '--error-exitcode',
+    '99',
+    '--print-limit',
+    '20',
+  ],
+  ...[node, 'scripts/gpu/hot-kernels.mjs'],
+]
+const golden = () =>
+  readdirSync('test/fixtures/golden')
+    .filter((name) => name.endsWith('.safetensors'))
+    .map((name) => `test/fixtures/golden/${name}`)
+const bench = (name, seconds) => ({
+  name: `bench ${name}`,
+  seconds,
+  json: `${name}.json`,
+  command: ({ device, work }) => [node, `bench/gpu/${name}.mjs`, '--device', device, '--out', `${work}/${name}.json`],
+  dry: ({ device, work }) => [
+    ...[node, `bench/gpu/${name}.mjs`, '--tiny', '--device', device],
+    ...['--out', `${work}/${name}.json`],
+  ],
+})
+
+export const steps = [
+  {
+    name: 'build',
+    seconds: 240,
+    needs: ['cmake', 'nvcc'],
+    /** The carried addon is that of these sources. */
+    unless: ({ current }) => current && 'the carried addon is of these sources',
+    command: () => ['bash', 'scripts/gpu/build.sh'],
+  },
+  {
+    name: 'doctor',
+    seconds: 40,
+    command: () => [node, 'dist/cli/main.js', 'doctor'],
+    dry: () => [node, 'dist/cli/main.js', 'doctor'],
+  },
+  {
+    name: 'op table',
+    seconds: 150,
+    command: () => [...vitest, 'test/ops'],
+    dry: () => [...vitest, 'test/ops/forward.test.ts', '-t', 'leakyRelu'],
+  },
+  {
+    name: 'golden nets',
+    seconds: 40,
+    command: ({ device }) => [node, 'dist/cli/main.js', 'verify', ...golden(), '--device', device],
+    dry: () => [node, 'dist/cli/main.js', 'verify', golden().find((path) => path.includes('none'))],
+  },
+  {
+    name: 'determinism',
+    seconds: 40,
+    command: ({ device }) => [node, 'scripts/gpu/determinism.mjs', '--device', device],
+    dry: ({ device }) => [node, 'scripts/gpu/determinism.mjs', '--device', device, '--tiny'],
+  },
+  { name: 'memcheck', seconds: 60, needs: ['compute-sanitizer'], command: () => sanitizer('memcheck') },
+  { name: 'racecheck', seconds: 60, needs: ['compute-sanitizer'], command: () => sanitizer('racecheck') },
+  {
+    name: 'hot kernels',
+    seconds: 30,
+    command: ({ device }) => [node, 'scripts/gpu/hot-kernels.mjs', '--device', device],
+    dry: ({ device }) => [node, 'scripts/gpu/hot-kernels.mjs', '--device', device],
+  },
+  bench('convolutions', 110),
+  bench('sgld', 200),
+  bench('iteration', 60),
+  bench('memory', 30),
+]
