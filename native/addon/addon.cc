@@ -402,6 +402,8 @@ void Addon::bindOps(Napi::Env env, Napi::Object ops, Napi::Object signatures) {
   LANGEVIN_BIND(logsumexpBackward);
   LANGEVIN_BIND(crossEntropy);
   LANGEVIN_BIND(crossEntropyBackward);
+  LANGEVIN_BIND(energyHead);
+  LANGEVIN_BIND(energyHeadBackward);
   LANGEVIN_BIND(randomUniform);
   LANGEVIN_BIND(randomNormal);
   LANGEVIN_BIND(randomInt);
