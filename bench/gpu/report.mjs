@@ -48,7 +48,14 @@ function stepsTable(steps) {
   const power = (step) => (step.powerW ? `${whole(step.powerW.median)} (${whole(step.powerW.max)})` : '–')
   return table(
     ['step', 'result', 's', 'clock, MHz', 'power, W (most)', ''],
-    steps.map((step) => [step.name, step.status, fixed(0)(step.seconds), clocks(step), power(step), (step.detail ?? '').replaceAll('|', '/')]),
+    steps.map((step) => [
+      step.name,
+      step.status,
+      fixed(0)(step.seconds),
+      clocks(step),
+      power(step),
+      (step.detail ?? '').replaceAll('|', '/'),
+    ]),
   )
 }
 

@@ -44,6 +44,12 @@ void backwardInput(Stream& stream, const ConvBackwardInput& c);
 void backwardWeight(Stream& stream, const ConvBackwardWeight& c);
 }  // namespace simt
 
+/// convolution_stem.cu: images of 1 or 3 channels; f32 and bf16, FFMA with f32 accumulation.
+namespace stem {
+bool forward(Stream& stream, const ConvForward& c);
+bool backwardInput(Stream& stream, const ConvBackwardInput& c);
+}  // namespace stem
+
 /// convolution_sm80.cu: cp.async, ldmatrix, mma.sync; bf16, and f32 where the stream's precision is tf32.
 namespace sm80 {
 bool forward(Stream& stream, const ConvForward& c);

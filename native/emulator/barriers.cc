@@ -56,20 +56,36 @@ unsigned activeLanes() { return self->warp->present & ~self->warp->exited; }
 namespace {
 
 /// Completes a meeting to which all lanes have come that still can.
-bool finish(Warp& warp, Warp::Meeting& meeting) {
-  const uint32_t needed = meeting.lanes & warp.present & ~warp.exited;
-  if ((needed & ~meeting.arrived) != 0) return false;
+bool finish(Warp& warp, unsigned slot) {
+  const Warp::Meeting& meeting = warp.meetings[slot];
+  const uint32_t needed = meeting.lanes & warp.present & ~warp.exited, arrived = meeting.arrived;
+  if ((needed & ~arrived) != 0) return false;
   void* operands[32];
-  for (unsigned lane = 0; lane < 32; ++lane) {
-    operands[lane] = (meeting.arrived >> lane) & 1 ? warp.operands[lane] : nullptr;
-  }
+  for (unsigned lane = 0; lane < 32; ++lane) operands[lane] = (arrived >> lane) & 1 ? warp.operands[lane] : nullptr;
   meeting.complete(operands);
-  const uint32_t arrived = meeting.arrived;
-  meeting.lanes = meeting.arrived = 0;
+  warp.meetingsUnderWay &= ~(1u << slot);
   for (unsigned lane = 0; lane < 32; ++lane) {
     if ((arrived >> lane) & 1 && &warp.lanes[lane] != self) wake(warp.lanes[lane]);
   }
   return true;
+}
+
+/// The meeting under way of exactly these lanes, or a new one.
+unsigned slotFor(Warp& warp, uint32_t lanes, const char* instruction, Complete complete) {
+  for (uint32_t left = warp.meetingsUnderWay; left != 0; left &= left - 1) {
+    const auto slot = static_cast<unsigned>(__builtin_ctz(left));
+    const Warp::Meeting& meeting = warp.meetings[slot];
+    if (meeting.lanes != lanes) continue;
+    if (std::strcmp(meeting.instruction, instruction) != 0) {
+      fail("%s of lanes %08x, but lanes %08x of the warp wait at %s", instruction, lanes, meeting.arrived,
+           meeting.instruction);
+    }
+    return slot;
+  }
+  const auto slot = static_cast<unsigned>(__builtin_ctz(~warp.meetingsUnderWay));
+  warp.meetingsUnderWay |= 1u << slot;
+  warp.meetings[slot] = {lanes, 0, instruction, complete};
+  return slot;
 }
 
 }  // namespace
@@ -79,18 +95,10 @@ void meet(const char* instruction, uint32_t lanes, void* operand, Complete compl
   Warp& warp = *me.warp;
   const uint32_t bit = 1u << me.lane;
   if ((lanes & bit) == 0) fail("%s: lane %u is not in its own mask %08x", instruction, me.lane, lanes);
-  Warp::Meeting& meeting = warp.meetings[__builtin_ctz(lanes)];
-  if (meeting.lanes == 0) {
-    meeting.lanes = lanes;
-    meeting.instruction = instruction;
-    meeting.complete = complete;
-  } else if (meeting.lanes != lanes || std::strcmp(meeting.instruction, instruction) != 0) {
-    fail("%s of lanes %08x, but lanes %08x of the warp wait at %s of lanes %08x", instruction, lanes, meeting.arrived,
-         meeting.instruction, meeting.lanes);
-  }
+  const unsigned slot = slotFor(warp, lanes, instruction, complete);
   warp.operands[me.lane] = operand;
-  meeting.arrived |= bit;
-  if (!finish(warp, meeting)) waitAt(instruction, reinterpret_cast<const void*>(static_cast<uintptr_t>(lanes)));
+  warp.meetings[slot].arrived |= bit;
+  if (!finish(warp, slot)) waitAt(instruction, reinterpret_cast<const void*>(static_cast<uintptr_t>(lanes)));
 }
 
 void leaveBarriers(Thread& thread) {
@@ -101,8 +109,8 @@ void leaveBarriers(Thread& thread) {
   }
   Warp& warp = *thread.warp;
   warp.exited |= 1u << thread.lane;
-  for (Warp::Meeting& meeting : warp.meetings) {
-    if (meeting.lanes != 0) finish(warp, meeting);
+  for (uint32_t left = warp.meetingsUnderWay; left != 0; left &= left - 1) {
+    finish(warp, static_cast<unsigned>(__builtin_ctz(left)));
   }
 }
 

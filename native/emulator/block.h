@@ -33,9 +33,9 @@ struct Thread {
 };
 
 struct Warp {
-  /// Lanes that have come to an instruction that lanes execute together; kept at the lowest lane of its mask.
+  /// Lanes that have come to an instruction that lanes execute together.
   struct Meeting {
-    uint32_t lanes = 0;  // 0: none is under way
+    uint32_t lanes = 0;
     uint32_t arrived = 0;
     const char* instruction = nullptr;
     Complete complete = nullptr;
@@ -44,6 +44,7 @@ struct Warp {
   uint32_t present = 0;
   uint32_t exited = 0;
   Meeting meetings[32];
+  uint32_t meetingsUnderWay = 0;  // a bit for each that is
   void* operands[32];
   unsigned registers = 0;  // per thread, as setmaxnreg left them
 };

@@ -2,8 +2,9 @@
 // semantics are those of the CUDA runtime 13.0; where it leaves a choice, the emulator takes the one that shows more
 // bugs: work runs as late as the order of its stream allows, memory is poisoned, allocations end at a guard page.
 //
-// Environment: LANGEVIN_EMULATOR_SEED (orders and delays), LANGEVIN_EMULATOR_DEVICES (0: none), …_MEMORY (bytes, 2
-// GiB), …_ARCHITECTURE (90; 80 for a device without Hopper's instructions).
+// Environment: LANGEVIN_EMULATOR_SEED (orders and delays), …_DEVICES (0: none), …_MEMORY (bytes, 2 GiB),
+// …_ARCHITECTURE (90; 80 for a device without Hopper's instructions), …_DRIVER (its CUDA version, 13000; 0: none),
+// …_FAIL_LAUNCH (the number of a launch that ends as if it had accessed memory that is not there; 0: none).
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -1,5 +1,6 @@
 // Launches: what a configuration may be, and kernels on the stream.
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -29,6 +30,12 @@ KernelSettings settingsOf(const void* kernel) {
   const std::lock_guard<std::mutex> lock(settingsMutex);
   const auto found = settings().find(kernel);
   return found == settings().end() ? KernelSettings() : found->second;
+}
+
+uint64_t launchToFail() {
+  static const char* const text = std::getenv("LANGEVIN_EMULATOR_FAIL_LAUNCH");
+  static const uint64_t number = text && *text ? std::strtoull(text, nullptr, 10) : 0;
+  return number;
 }
 
 /// The launch of a configuration, or why there is none.
@@ -121,6 +128,7 @@ cudaError_t emulator::enqueueKernel(const cudaLaunchConfig_t& config, const void
   return enqueueOn(config.stream, [launch] {
     Launch run = *launch;
     run.number = Machine::get().nextLaunch();
+    if (run.number == launchToFail()) throw LaunchError{cudaErrorIllegalAddress, "a launch was made to fail"};
     Multiprocessor::ofThisThread().run(run);
   });
 }

@@ -176,7 +176,7 @@ void Multiprocessor::startBlock(Block& block, uint3 index, unsigned rank) {
     warp.present = lanes >= 32 ? 0xffffffffu : (1u << lanes) - 1;
     warp.exited = 0;
     warp.registers = 0;
-    for (Warp::Meeting& meeting : warp.meetings) meeting.lanes = meeting.arrived = 0;
+    warp.meetingsUnderWay = 0;
   }
   uint3 at{0, 0, 0};
   for (size_t i = 0; i < threads; ++i) {

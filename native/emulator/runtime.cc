@@ -28,6 +28,11 @@ int deviceCount() {
   return count > 0 ? 1 : 0;
 }
 
+int driverVersion() {
+  static const long version = fromEnvironment("LANGEVIN_EMULATOR_DRIVER", CUDART_VERSION);
+  return static_cast<int>(version);
+}
+
 int architecture() {
   static const long value = fromEnvironment("LANGEVIN_EMULATOR_ARCHITECTURE", 90);
   return static_cast<int>(value);
@@ -36,6 +41,7 @@ int architecture() {
 size_t mostSharedBytes() { return architecture() >= 90 ? kMostSharedBytes : 163 * 1024; }
 
 cudaError_t readiness() {
+  if (driverVersion() < CUDART_VERSION) return cudaErrorInsufficientDriver;
   if (deviceCount() == 0) return cudaErrorNoDevice;
   if (inHostFunction) return cudaErrorNotPermitted;
   return Machine::get().sticky();
@@ -119,6 +125,7 @@ cudaError_t cudaGetLastError() {
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = deviceCount();
+  if (driverVersion() < CUDART_VERSION) return remember(cudaErrorInsufficientDriver);
   return remember(*count == 0 ? cudaErrorNoDevice : cudaSuccess);
 }
 cudaError_t cudaGetDevice(int* device) {
@@ -210,7 +217,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 }
 
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = deviceCount() == 0 ? 0 : CUDART_VERSION;
+  *version = driverVersion();
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {

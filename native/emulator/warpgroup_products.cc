@@ -3,6 +3,7 @@
 // PTX ISA 9.0, §9.7.15.5. Sums are f32, by fused multiply-adds in the order of k: the hardware's own order and rounding
 // are not modelled.
 #include <cstring>
+#include <memory>
 
 #include "asynchronous.h"
 #include "multiprocessor.h"
@@ -162,7 +163,12 @@ void forEachSum(int n, const F& f) {
 }
 
 void compute(const Block& block, const Product& p) {
-  alignas(64) thread_local float a[kRows * 16], b[16 * kMostColumns], sums[kRows * kMostColumns];
+  // On the heap: an addon that is loaded late finds little room for variables of threads.
+  struct Operands {
+    alignas(64) float a[kRows * 16], b[16 * kMostColumns], sums[kRows * kMostColumns];
+  };
+  thread_local const auto operands = std::make_unique<Operands>();
+  float *const a = operands->a, *const b = operands->b, *const sums = operands->sums;
   const int k = p.tf32 ? 8 : 16, n = p.n;
   if (p.aInRegisters) {
     for (int t = 0; t < static_cast<int>(kThreadsOfGroup); ++t) {

@@ -223,6 +223,18 @@ export const settings: { readonly [Key in keyof JemConfig]: Setting } = {
   },
   flip: { group: data, kind: 'choice', choices: ['auto', 'on', 'off'], help: 'mirror at random; auto: not for digits' },
   seed: { group: run, kind: 'whole', min: 0, help: 'of every random number of the run' },
+  precision: {
+    group: run,
+    kind: 'choice',
+    choices: ['fp32', 'tf32', 'bf16'],
+    help: 'of the products of the training step; tf32 needs a GPU, and is fp32 elsewhere',
+  },
+  samplerPrecision: {
+    group: run,
+    kind: 'choice',
+    choices: ['fp32', 'tf32', 'bf16'],
+    help: 'of the products of the sampler',
+  },
   device: {
     group: run,
     kind: 'choice',

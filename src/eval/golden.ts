@@ -9,6 +9,7 @@ import { inMode, sgld } from '../jem/sampler.ts'
 import type { Device } from '../native/contract.ts'
 import type { NormName } from '../nn/norms.ts'
 import { loadStateDict, toPyTorch } from '../nn/stateDict.ts'
+import { type Precision, withPrecision } from '../ops/precision.ts'
 import { l2Norm, max, sum } from '../ops/reduce.ts'
 import { softmax } from '../ops/softmax.ts'
 import { Adam } from '../optim/adam.ts'
@@ -82,7 +83,10 @@ function number(file: SafetensorsFile, key: string): number {
  * Computes every golden value of a file with this engine and compares (docs/verify.md has the form of the file): the
  * net is rebuilt from the metadata and the weights. Throws DataError, CheckpointError where the file is not usable.
  */
-export function verifyGolden(path: string, options: { dtype: 'f32' | 'f64'; device: Device }): Promise<GoldenResult[]> {
+export function verifyGolden(
+  path: string,
+  options: { dtype: 'f32' | 'f64'; device: Device; precision?: Precision },
+): Promise<GoldenResult[]> {
   return new Golden(readSafetensors(path), options).run()
 }
 
@@ -90,10 +94,15 @@ class Golden {
   private readonly file: SafetensorsFile
   private readonly dtype: 'f32' | 'f64'
   private readonly device: Device
+  private readonly precision: Precision
   private readonly model: JemModel
   private readonly results: GoldenResult[] = []
 
-  constructor(file: SafetensorsFile, { dtype, device }: { dtype: 'f32' | 'f64'; device: Device }) {
+  constructor(
+    file: SafetensorsFile,
+    { dtype, device, precision = 'fp32' }: { dtype: 'f32' | 'f64'; device: Device; precision?: Precision },
+  ) {
+    this.precision = precision
     this.file = file
     this.dtype = dtype
     this.device = device
@@ -134,7 +143,7 @@ class Golden {
         model.frozen(() => {
           const x = images(file, 'x', this.dtype, this.device)
           x.requiresGrad = true
-          const { logits, f } = model.forward(x)
+          const { logits, f } = withPrecision(this.precision, () => model.forward(x))
           const confidence = noGrad(() => max(softmax(logits), { axis: 1 }))
           const [gradient] = grad(sum(f), [x])
           const mass = l2Norm(gradient, { axes: [1, 2, 3] })
@@ -161,7 +170,9 @@ class Golden {
     const before = entry(this.file, 'x').data
     let done = 0
     for (const steps of [1, 5, 20] as const) {
-      sgld(this.model, x, generator, { steps: steps - done, stepSize: 1, noiseStd: 0 })
+      withPrecision(this.precision, () =>
+        sgld(this.model, x, generator, { steps: steps - done, stepSize: 1, noiseStd: 0 }),
+      )
       done = steps
       const key = `sgld/x_${steps}`
       const golden = entry(this.file, key).data
@@ -199,12 +210,10 @@ class Golden {
       }
       for (let step = 0; step < 3; step++) {
         const losses = scope(() => {
-          const { loss, fData, fSample, crossEntropy } = objective(model, batches, {
-            pxWeight: 1,
-            pyxWeight: 1,
-            pxyWeight: 0,
-            energyL2: 0,
-          })
+          const weights = { pxWeight: 1, pyxWeight: 1, pxyWeight: 0, energyL2: 0 }
+          const { loss, fData, fSample, crossEntropy } = withPrecision(this.precision, () =>
+            objective(model, batches, weights),
+          )
           backward(loss)
           return [loss, fData!, fSample!, crossEntropy!].map((s) => s.detach())
         })

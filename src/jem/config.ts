@@ -1,4 +1,5 @@
 import type { Device } from '../native/contract.ts'
+import type { Precision } from '../ops/precision.ts'
 
 /** Every hyperparameter of a training run. Defaults are those of the released code (wgrathwohl/JEM @3d01161,
  *  `train_wrn_ebm.py`), whose own name stands in brackets where it differs. */
@@ -86,6 +87,10 @@ export interface JemConfig {
   flip: 'auto' | 'on' | 'off'
 
   seed: number
+  /** How products of the training step compute: `fp32`, `tf32` or `bf16` (ops/precision.ts). */
+  precision: Precision
+  /** The same of the sampler. */
+  samplerPrecision: Precision
   device: Device | 'auto'
   /** Threads of the CPU device; 0: one per core. */
   threads: number
@@ -146,6 +151,8 @@ export const defaultConfig: Readonly<JemConfig> = Object.freeze({
   cropPadding: 4,
   flip: 'auto',
   seed: 1,
+  precision: 'fp32',
+  samplerPrecision: 'fp32',
   device: 'auto',
   threads: 0,
   checkpointEvery: 0,

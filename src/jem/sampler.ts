@@ -1,11 +1,13 @@
 import { grad } from '../autograd/backward.ts'
 import { enableGrad, noGrad } from '../autograd/graph.ts'
 import { assign, clone } from '../ops/cast.ts'
+import { currentPrecision, type Precision, withPrecision } from '../ops/precision.ts'
 import { sum } from '../ops/reduce.ts'
 import { pick } from '../ops/rows.ts'
 import { type SgldOptions, sgldUpdate } from '../ops/training.ts'
 import type { Generator } from '../random/generator.ts'
-import { scope } from '../tensor/scope.ts'
+import { type Captured, capture } from '../tensor/capture.ts'
+import { keep, scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { JemModel } from './model.ts'
 
@@ -15,6 +17,8 @@ export interface SamplerOptions extends SgldOptions {
   labels?: Tensor
   /** Mode of the norms while sampling; the released code samples in eval mode, JEM++ in training mode. */
   mode?: 'eval' | 'train'
+  /** How products compute; default: as `withPrecision` says. The images stay f32. */
+  precision?: Precision
   /** Leave the running statistics of the norms as they are, which mode 'train' updates: for pictures. */
   keepStatistics?: boolean
 }
@@ -27,13 +31,77 @@ export function sgld(model: JemModel, x: Tensor, generator: Generator, options: 
   const run = () =>
     inMode(model, options.mode ?? 'eval', () =>
       model.frozen(() => {
-        for (let step = 0; step < options.steps; step++) {
-          scope(() => sgldUpdate(x, inputGradient(model, x, options.labels), generator, options))
-        }
+        withPrecision(options.precision ?? currentPrecision(), () => {
+          for (let step = 0; step < options.steps; step++) {
+            scope(() => sgldUpdate(x, inputGradient(model, x, options.labels), generator, options))
+          }
+        })
       }),
     )
   if (options.keepStatistics) withSameBuffers(model, run)
   else run()
+}
+
+/**
+ * Chains that run again and again, as in training: on a GPU all their steps are captured once, for each shape, and
+ * replayed by one call. The bits are those of `sgld`.
+ */
+export class SgldChains {
+  private readonly model: JemModel
+  private readonly generator: Generator
+  private readonly options: SamplerOptions
+  private readonly captured = new Map<string, { x: Tensor; labels?: Tensor; graph: Captured }>()
+
+  constructor(model: JemModel, generator: Generator, options: SamplerOptions) {
+    this.model = model
+    this.generator = generator
+    this.options = options
+  }
+
+  /** As `sgld`, in place on x. */
+  run(x: Tensor, labels?: Tensor): void {
+    const { model, generator, options } = this
+    // Norms in training mode may read from the device, which cannot be captured.
+    if (x.device === 'cpu' || options.steps === 0 || options.mode === 'train') {
+      sgld(model, x, generator, { ...options, labels })
+      return
+    }
+    const chain = this.chainOf(x, labels)
+    assign(chain.x, x)
+    if (chain.labels) assign(chain.labels, labels!)
+    chain.graph.replay()
+    assign(x, chain.x)
+  }
+
+  private chainOf(like: Tensor, likeLabels?: Tensor) {
+    const key = `${like.shape.join()} ${likeLabels !== undefined}`
+    const known = this.captured.get(key)
+    if (known) return known
+    const x = keep(clone(like))
+    const labels = likeLabels && keep(clone(likeLabels))
+    try {
+      const graph = capture(() => sgld(this.model, x, this.generator, { ...this.options, labels }), {
+        device: like.device,
+        generator: this.generator,
+      })
+      const chain = { x, labels, graph }
+      this.captured.set(key, chain)
+      return chain
+    } catch (error) {
+      x.dispose()
+      labels?.dispose()
+      throw error
+    }
+  }
+
+  dispose(): void {
+    for (const { x, labels, graph } of this.captured.values()) {
+      graph.dispose()
+      x.dispose()
+      labels?.dispose()
+    }
+    this.captured.clear()
+  }
 }
 
 function withSameBuffers(model: JemModel, fn: () => void): void {

@@ -5,6 +5,7 @@ import { ConfigError } from '../errors.ts'
 import type { Device } from '../native/contract.ts'
 import { smallestImage } from '../nn/wideResNet.ts'
 import { assign, cast } from '../ops/cast.ts'
+import { withPrecision } from '../ops/precision.ts'
 import { concat, reshape } from '../ops/shape.ts'
 import { clipScale, imageBatch, movingAverage } from '../ops/training.ts'
 import { Adam } from '../optim/adam.ts'
@@ -19,7 +20,7 @@ import type { JemConfig } from './config.ts'
 import { JemModel } from './model.ts'
 import { type Batches, objective } from './objective.ts'
 import { ReplayBuffer } from './replayBuffer.ts'
-import { type SamplerOptions, sgld } from './sampler.ts'
+import { type SamplerOptions, SgldChains } from './sampler.ts'
 
 /** What one iteration gave. Values of absent terms are null. */
 export interface StepMetrics {
@@ -74,6 +75,7 @@ export class JemTrainer {
   private readonly optimizer: Optimizer
   private readonly images: Tensor
   private generators!: Record<(typeof streams)[number], Generator>
+  private chains: SgldChains | undefined
   private loaders!: { px: IndexLoader; pyx: IndexLoader }
   private seed: number
   private lrScale = 1
@@ -146,11 +148,9 @@ export class JemTrainer {
     const epoch = Math.floor(step / this.stepsPerEpoch)
     const lr = this.lrScale * learningRate(step, epoch, { ...config, totalSteps: this.totalSteps })
     const figures = scope(() => {
-      const { loss, fData, fSample, crossEntropy, accuracy } = objective(
-        this.model,
-        this.batches(),
-        { ...config, ...this.rampedWeights() },
-        this.generators.dropout,
+      const batches = this.batches()
+      const { loss, fData, fSample, crossEntropy, accuracy } = withPrecision(config.precision, () =>
+        objective(this.model, batches, { ...config, ...this.rampedWeights() }, this.generators.dropout),
       )
       backward(loss)
       const squares = gradientSumOfSquares(this.model.parameters())
@@ -218,7 +218,8 @@ export class JemTrainer {
   private sample(count: number, labels?: Int32Array): Tensor {
     const { x, slots } = this.buffer.draw(count, labels)
     const given = labels ? tensor(labels, { device: this.device }) : undefined
-    sgld(this.model, x, this.generators.sgld, { ...samplerOptions(this.config), labels: given })
+    this.chains ??= new SgldChains(this.model, this.generators.sgld, samplerOptions(this.config))
+    this.chains.run(x, given)
     this.buffer.store(slots, x)
     return x
   }
@@ -243,6 +244,8 @@ export class JemTrainer {
     this.generators = Object.fromEntries(
       streams.map((name) => [name, new Generator(seed, purposeOf[name].purpose, purposeOf[name].stream)]),
     ) as JemTrainer['generators']
+    this.chains?.dispose() // of the old generator
+    this.chains = undefined
     this.buffer.reseed(seed)
     const { batch, labelledBatch } = this.config
     this.loaders = {
@@ -294,7 +297,7 @@ export class JemTrainer {
   }
 
   dispose(): void {
-    for (const part of [this.model, this.average, this.buffer, this.optimizer]) part?.dispose()
+    for (const part of [this.chains, this.model, this.average, this.buffer, this.optimizer]) part?.dispose()
     this.images.dispose()
   }
 }
@@ -349,6 +352,7 @@ export function samplerOptions(config: JemConfig): SamplerOptions {
     gradientClip: config.gradientClip,
     clamp: config.clampSamples ? [-1, 1] : undefined,
     mode: config.samplingMode,
+    precision: config.samplerPrecision,
   }
 }
 

@@ -143,17 +143,30 @@ export class NativeDevice {
 }
 
 const devices = new Map<Device, NativeDevice>()
+/** Why a device could not be opened: an addon that failed once is not loaded again. */
+const failures = new Map<Device, DeviceError>()
 const require = createRequire(import.meta.url)
 
 /** The device of this kind, loaded at the first call. Throws DeviceError with the fix where it is not built or not
  *  present. Source of the file: `LANGEVIN_CPU_ADDON` / `LANGEVIN_CUDA_ADDON`, build/Release, then prebuilds/. */
 export function nativeDevice(kind: Device): NativeDevice {
-  let device = devices.get(kind)
-  if (!device) {
-    device = new NativeDevice(loadAddon(kind))
+  const open = devices.get(kind)
+  if (open) return open
+  const failure = failures.get(kind)
+  if (failure) throw failure
+  try {
+    const device = new NativeDevice(loadAddon(kind))
     devices.set(kind, device)
+    return device
+  } catch (error) {
+    if (error instanceof DeviceError && addonPath(kind)) failures.set(kind, error)
+    throw error
   }
-  return device
+}
+
+/** Whether this machine has an NVIDIA GPU with its kernel driver loaded. */
+export function hasGpu(): boolean {
+  return existsSync('/proc/driver/nvidia/version') || existsSync('/dev/nvidia0')
 }
 
 /** @internal The devices that have been used so far. */
@@ -172,22 +185,38 @@ export function addonPath(kind: Device): string | undefined {
 
 function loadAddon(kind: Device): NativeAddon {
   const path = addonPath(kind)
-  if (!path) {
-    throw new DeviceError(
-      `the ${kind} device is not built for ${process.platform}-${process.arch}`,
-      kind === 'cpu'
-        ? { hint: 'build it with a C++17 compiler and Python 3: node scripts/build.mjs in the langevin folder' }
-        : { hint: 'this version has no CUDA backend: use --device cpu' },
-    )
-  }
+  if (!path) throw notBuilt(kind)
   try {
     return require(path) as NativeAddon
   } catch (error) {
-    throw new DeviceError(`the ${kind} device cannot be loaded from ${path}: ${(error as Error).message}`, {
-      hint: 'rebuild it: node scripts/build.mjs --force',
+    // Node lists the files that asked for the addon below its message.
+    const message = (error as Error).message.split('\n')[0]
+    if (codeOf(error) === 'DEVICE') {
+      throw new DeviceError(`the ${kind} device cannot be opened: ${message}`, {
+        hint: (error as { hint?: string }).hint,
+        cause: error,
+      })
+    }
+    throw new DeviceError(`the ${kind} device cannot be loaded from ${path}: ${message}`, {
+      hint: `rebuild it: ${kind === 'cpu' ? 'node scripts/build.mjs --force' : 'npm run build:cuda'}`,
       cause: error,
     })
   }
+}
+
+function notBuilt(kind: Device): DeviceError {
+  if (kind === 'cpu') {
+    return new DeviceError(`the cpu device is not built for ${process.platform}-${process.arch}`, {
+      hint: 'build it with a C++17 compiler and Python 3: node scripts/build.mjs in the langevin folder',
+    })
+  }
+  return hasGpu()
+    ? new DeviceError('a GPU is present, but the cuda device is not built', {
+        hint: 'build it with the CUDA toolkit (nvcc) in the langevin folder: npm run build:cuda',
+      })
+    : new DeviceError('the cuda device is not built, and this machine has no NVIDIA driver loaded', {
+        hint: 'use --device cpu',
+      })
 }
 
 function codeOf(error: unknown): string | undefined {

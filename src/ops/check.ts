@@ -1,6 +1,6 @@
 /** Checks that every op makes on its arguments. Messages name the op, the argument, what was expected and what came. */
 import { DeviceError, DTypeError, ShapeError } from '../errors.ts'
-import type { DType } from '../native/contract.ts'
+import type { Device, DType } from '../native/contract.ts'
 import { floatDTypes } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
@@ -43,6 +43,15 @@ export function expectDType(op: string, argument: string, x: Tensor, allowed: re
   if (!allowed.includes(x.dtype)) {
     throw new DTypeError(`${op}: ${argument} must be ${allowed.join(' or ')}, got ${x.dtype}`)
   }
+  if (allowed.length > 1) expectComputable(op, argument, x.dtype, x.device)
+}
+
+/** A GPU keeps f64, and computes with it only where an op says so. Throws DTypeError. */
+export function expectComputable(op: string, argument: string, dtype: DType, device: Device): void {
+  if (dtype !== 'f64' || device === 'cpu') return
+  throw new DTypeError(`${op}: ${argument} is f64, which the ${device} device does not compute with`, {
+    hint: "convert it with cast(x, 'f32'), or compute on the cpu device",
+  })
 }
 
 /** Throws DTypeError or DeviceError unless all have the dtype and device of the first. */

@@ -1,12 +1,12 @@
 /** Random tensors. Each draw takes one step of the generator; the numbers are the same on every device. */
 import { record } from '../autograd/graph.ts'
 import { ConfigError, DTypeError } from '../errors.ts'
-import type { DType } from '../native/contract.ts'
+import type { Device, DType } from '../native/contract.ts'
 import type { Generator } from '../random/generator.ts'
 import type { TensorOptions } from '../tensor/create.ts'
 import { isFloat } from '../tensor/dtype.ts'
 import { empty, type Tensor } from '../tensor/tensor.ts'
-import { expectDType } from './check.ts'
+import { expectComputable, expectDType } from './check.ts'
 
 /** U[low, high), 24 random bits; f32, f64 or bf16. */
 export function uniform(
@@ -14,7 +14,7 @@ export function uniform(
   generator: Generator,
   { low = 0, high = 1, dtype, device }: TensorOptions & { low?: number; high?: number } = {},
 ): Tensor {
-  expectFloat('uniform', dtype)
+  expectFloat('uniform', dtype, device)
   const y = empty(shape, dtype, device)
   y.native.randomUniform(y.handle, y.size, low, high, ...generator.next())
   return y
@@ -26,14 +26,15 @@ export function normal(
   generator: Generator,
   { mean = 0, std = 1, dtype, device }: TensorOptions & { mean?: number; std?: number } = {},
 ): Tensor {
-  expectFloat('normal', dtype)
+  expectFloat('normal', dtype, device)
   const y = empty(shape, dtype, device)
   y.native.randomNormal(y.handle, y.size, mean, std, ...generator.next())
   return y
 }
 
-function expectFloat(op: string, dtype: DType = 'f32'): void {
+function expectFloat(op: string, dtype: DType = 'f32', device: Device = 'cpu'): void {
   if (!isFloat(dtype)) throw new DTypeError(`${op}: dtype must be f32 or f64 or bf16, got ${dtype}`)
+  expectComputable(op, 'the result', dtype, device)
 }
 
 /** i32, uniform on [low, high). Throws ConfigError. */

@@ -1,6 +1,7 @@
 import { DTypeError, ShapeError } from '../errors.ts'
 import type { Device, DType } from '../native/contract.ts'
 import { type HostArray, hostArray, toBf16 } from './dtype.ts'
+import { keep } from './scope.ts'
 import { empty, type Tensor } from './tensor.ts'
 
 export interface TensorOptions {
@@ -51,6 +52,21 @@ export function tensor(
   }
   y.storage.device.write(y.handle, toHost(flat, y.dtype))
   return y
+}
+
+/** A copy on another device, of the same dtype and without history. Throws DeviceError where it cannot be opened, or
+ *  where a kernel failed. */
+export async function to(x: Tensor, device: Device): Promise<Tensor> {
+  const host = hostArray(x.dtype, x.size)
+  const y = keep(empty(x.shape, x.dtype, device))
+  try {
+    await x.storage.device.read(x.handle, host)
+    y.storage.device.write(y.handle, host)
+    return y
+  } catch (error) {
+    y.dispose()
+    throw error
+  }
 }
 
 function toHost(values: ArrayLike<number>, dtype: DType): HostArray {

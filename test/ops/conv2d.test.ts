@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { grad } from '../../src/autograd/backward.ts'
 import type { DType } from '../../src/native/contract.ts'
 import { conv2d, conv2dBoth } from '../../src/ops/conv2d.ts'
+import { withPrecision } from '../../src/ops/precision.ts'
 import { tensor } from '../../src/tensor/create.ts'
 import { scope } from '../../src/tensor/scope.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
@@ -51,7 +52,7 @@ function* ladder(): Generator<Size> {
         }
 }
 
-/** Small whole numbers: every product and sum is exact, in float32 and in bf16's f32 accumulators alike. */
+/** Small whole numbers: every product and sum is exact, in float32, TF32 and in bf16's f32 accumulators alike. */
 function whole(shape: readonly number[]): Host {
   const { values } = input(shape, { low: -2, high: 2, integer: true })
   return { shape, data: values }
@@ -78,11 +79,10 @@ function check(size: Size, dtype: DType, device: (typeof devices)[number], conte
     outputs.forEach((y, i) => {
       expect(y, `${context}: output ${i}`).toBeAllclose(expected.outputs[i], tolerance)
     })
-    if (dtype === 'bf16') return // dy would be rounded; the op table compares it with float64
     grad(outputs[0], leaves, put(expected.dy)).forEach((g, i) => {
       expect(g, `${context}: gradient ${['x', 'weight', 'bias or residual', 'residual'][i]}`).toBeAllclose(
         expected.gradients[i],
-        { rtol: 0, atol: 0 },
+        tolerance,
       )
     })
   })
@@ -123,9 +123,12 @@ describe.each(devices)('%s: convolution of whole numbers is exact', (device) => 
       forEachVariant(
         device,
         (variant) => {
+          const context = `${JSON.stringify(size)} on ${variant}`
           for (const dtype of dtypesOn(device, ['f32', 'f64', 'bf16'])) {
-            check(size, dtype, device, `${JSON.stringify(size)} ${dtype} on ${variant}`, expected)
+            check(size, dtype, device, `${context} ${dtype}`, expected)
           }
+          if (device === 'cpu' || variant === 'simt') return // there, tf32 is fp32
+          withPrecision('tf32', () => check(size, 'f32', device, `${context} tf32`, expected))
         },
         'conv2d',
       )

@@ -111,7 +111,7 @@ __global__ void compareKernel(Compare kind, const T* a, Operand<T> aAt, const T*
                               int64_t n) {
   constexpr int N = kGroup<T>;
   for (int64_t begin = firstGroup<N>(); begin < n; begin += groupStride<N>()) {
-    Group<uint8_t, N> result;
+    Group<uint8_t, N> result{};
     decide(kind, widenGroup(aAt.load(a, begin, n)), widenGroup(bAt.load(b, begin, n)), result);
     storeGroup(y, begin, n, result);
   }

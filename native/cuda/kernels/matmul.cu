@@ -11,6 +11,7 @@
 // (64 × 640 × 10) are two launches, about 6 µs. Not measured on hardware.
 #include "../elements.h"
 #include "../kernels.h"
+#include "../matmul.h"
 
 namespace langevin::cuda {
 
@@ -184,6 +185,12 @@ void matmul(Stream& stream, In a, In b, OptIn bias, Out y, int64_t m, int64_t n,
     const T* const shift = bias.as<T>(n);
     T* const target = y.as<T>(m * n);
     if (m == 0 || n == 0) return;
+    const bool tensorCores =
+        stream.level() >= Level::sm80 && (y.dtype == DType::bf16 || stream.precision() == Precision::tf32);
+    if (tensorCores && k > 0) {
+      const Matmul whole{left, right, shift, target, m, n, k, transposeA, transposeB, y.dtype};
+      if (sm80::matmul(stream, whole)) return;
+    }
     const Operand rows = {m, transposeA ? 1 : k, transposeA ? m : 1};
     const Operand columns = {n, transposeB ? k : 1, transposeB ? 1 : n};
     const Product p = {m, n, k, rows, columns, 0, 0};

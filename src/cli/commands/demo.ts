@@ -1,8 +1,9 @@
 import type { Command } from 'commander'
 import type { CliContext } from '../context.ts'
 import { numberFlag, wholeFlag } from '../range.ts'
+import { addDeviceOptions, type DeviceOptions } from './device.ts'
 
-export interface DemoOptions {
+export interface DemoOptions extends DeviceOptions {
   out: string
   seed: number
   /** Minutes for the whole demo, evaluation and report included. */
@@ -10,7 +11,7 @@ export interface DemoOptions {
 }
 
 export function declareDemo(program: Command, context: CliContext): void {
-  program
+  const command = program
     .command('demo')
     .summary('train on real handwritten digits, draw samples, judge the model, write a report')
     .description(
@@ -21,8 +22,8 @@ export function declareDemo(program: Command, context: CliContext): void {
     .option('--out <dir>', 'folder to write', 'runs/demo')
     .option('--seed <n>', 'of every random number (whole number)', wholeFlag('--seed'), 1)
     .option('--minutes <m>', 'time limit for the whole demo (minutes)', numberFlag('--minutes', { above: 0 }), 8)
-    .action(async (options: DemoOptions) => {
-      const { runDemo } = await import('../run/demo.ts')
-      await runDemo(options, context)
-    })
+  addDeviceOptions(command).action(async (options: DemoOptions) => {
+    const { runDemo } = await import('../run/demo.ts')
+    await runDemo(options, context)
+  })
 }

@@ -31,7 +31,7 @@ const noiseStd = 0.01
 export async function runBenchSgld(options: BenchSgldOptions, context: CliContext): Promise<void> {
   const { net, size, channels, batch } = options
   if (size < 8) throw new ConfigError(`--size must be a whole number >= 8, got ${size}`)
-  const device = openDevice(options)
+  const device = openDevice(options, context.stderr)
   const peer = options.peer && startPyTorch(options, device)
   const generator = new Generator(1)
   const model = new JemModel({ model: net, classes, channels, device, generator }).eval()
@@ -158,7 +158,7 @@ export async function runBenchConv(options: BenchConvOptions, context: CliContex
   if (size + 2 * padding < kernel) {
     throw new ConfigError(`--kernel must be at most ${size + 2 * padding} for --size ${size}, got ${kernel}`)
   }
-  const device = openDevice(options)
+  const device = openDevice(options, context.stderr)
   const generator = new Generator(1)
   const x = normal([batch, size, size, cin], generator, { device })
   const weight = normal([kernel, kernel, cin, cout], generator, { device, std: 0.1 })

@@ -52,7 +52,7 @@ export async function runDemo(
   limit = options.minutes * 60 * (1 - judgingShare),
 ): Promise<void> {
   const out = folderFor(options.out)
-  const device = openDevice({ device: 'cpu', threads: 0 })
+  const device = openDevice(options, context.stderr)
   const config = recipeFor(options)
   const digits = loadDataset('mnist', { split: 'train' })
   context.stderr.write(
@@ -230,7 +230,7 @@ function reportOf(
     training: {
       model: config.model,
       data: `${data.name} (${data.count} images, ${data.height}×${data.width}×${data.channels})`,
-      device: 'cpu',
+      device: run.model.parameters()[0].device,
       recipe: 'langevin demo',
       parameters: model.parameterCount(),
       steps: training.steps,

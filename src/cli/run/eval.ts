@@ -14,7 +14,7 @@ import { slowProgress } from '../slow-progress.ts'
 import { formatTable } from '../table.ts'
 
 export async function runEval(options: EvalOptions, context: CliContext): Promise<void> {
-  const device = openDevice(options)
+  const device = openDevice(options, context.stderr)
   const run = openRun(options.run, device, context)
   try {
     const test = fitting(loadDataset(options.data ?? testSource(run.data), { split: 'test' }), run.data)

@@ -33,7 +33,7 @@ const slice = 5
 export async function runSample(options: SampleOptions, context: CliContext): Promise<void> {
   const { n, source, out } = options
   expectWritable(out)
-  const device = openDevice(options)
+  const device = openDevice(options, context.stderr)
   const run = openRun(options.run, device, context)
   try {
     const { config, data } = run

@@ -29,7 +29,7 @@ export async function runTrain(options: TrainOptions, context: CliContext): Prom
   const { out, resume } = options
   const { config, source } = resume ? resumed(options) : { config: options.config, source: absolute(options.data!) }
   const data = loadDataset(source, { split: 'train' })
-  const device = openDevice(config)
+  const device = openDevice(config, context.stderr)
   const batch = config.batch * (Number(config.pxWeight > 0) + Number(config.pxyWeight > 0))
   let progress: ReturnType<typeof createProgress> | undefined
   let first: number | undefined

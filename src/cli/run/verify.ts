@@ -1,24 +1,29 @@
 import { basename } from 'node:path'
-import { DeviceError, DTypeError } from '../../errors.ts'
+import { DTypeError } from '../../errors.ts'
 import { type GoldenResult, verifyGolden } from '../../eval/golden.ts'
 import type { VerifyOptions } from '../commands/verify.ts'
 import type { CliContext } from '../context.ts'
 import { openDevice } from '../device.ts'
 import { formatTable } from '../table.ts'
 
-export async function runVerify({ files, device, dtype, json }: VerifyOptions, context: CliContext): Promise<void> {
-  if (device === 'cuda' && dtype === 'f64') {
+export async function runVerify(options: VerifyOptions, context: CliContext): Promise<void> {
+  const { files, dtype, precision, json } = options
+  if (options.device === 'cuda' && dtype === 'f64') {
     throw new DTypeError('verify: the cuda device computes in f32, got --dtype f64', { hint: 'use --device cpu' })
   }
-  if (openDevice({ device, threads: 0 }) !== device) throw new DeviceError(`no ${device} device`)
-  const reports: { file: string; dtype: string; device: string; pass: boolean; results: GoldenResult[] }[] = []
+  // f64 is for the CPU, also where `auto` would find a GPU.
+  const device = openDevice({ device: dtype === 'f64' ? 'cpu' : options.device, threads: 0 }, context.stderr)
+  const reports: object[] = []
   for (const file of files) {
     context.signal.throwIfAborted()
-    const results = await verifyGolden(file, { dtype, device })
+    const results = await verifyGolden(file, { dtype, device, precision })
     const pass = results.every((result) => result.pass)
-    reports.push({ file, dtype, device, pass, results })
-    if (!pass) context.exitCode = 1
-    if (!json) context.stdout.write(`${reports.length > 1 ? '\n' : ''}${asText(file, dtype, device, results)}`)
+    reports.push({ file, dtype, device, precision, pass, results })
+    if (!pass && precision === 'fp32') context.exitCode = 1
+    if (!json)
+      context.stdout.write(
+        `${reports.length > 1 ? '\n' : ''}${asText(file, precision === 'fp32' ? dtype : precision, device, results)}`,
+      )
   }
   if (json) context.stdout.write(`${JSON.stringify(reports, null, 2)}\n`)
 }

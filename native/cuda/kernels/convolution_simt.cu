@@ -1,0 +1,457 @@
+// Convolution as an implicit matrix product with FFMA: every shape, kernel size, stride and number of channels, f32 and
+// bf16 (widened; sums in f32). It is what the tensor-core kernels are checked against, and what computes f32 strictly.
+//
+// A block of 256 threads computes 128·P pixels × 32·Q channels (weight gradient: 128·P weights of one output channel ×
+// 32·Q output channels); a thread 4·P × 4·Q of them, in quads 128 and 32 apart. Eight inner indices at a time go
+// through registers to shared memory, as [inner][row] and [inner][column], in two buffers: the next eight are loaded
+// from global memory while these are multiplied.
+//
+// Operations: 2·batch·outHeight·outWidth·cout·cin·kh·kw for each of the three. Bytes: input, output and weights once
+// (every element of a tile is loaded kh·kw times, all but the first from L1 or L2). A 3×3 layer of 160 channels is 300
+// operations a byte in f32, so all but the narrowest are bound by FFMA: on an H100 operations / 60 TFLOP/s at best, of
+// which such kernels reach 75 %. Per inner index a thread loads 4·(P + Q) numbers from shared memory for 16·P·Q FFMA:
+// 128 × 160 is 24 to 80, 128 × 128 is 20 to 64. Not measured on hardware.
+//
+// The weight gradient's inner index runs over all pixels; it is split over blocks until they fill the GPU, and the
+// parts are added in order (convolution_weight_sums.h).
+#include <type_traits>
+
+#include "convolution_epilogue.h"
+#include "convolution_weight_sums.h"
+
+namespace langevin::cuda::simt {
+
+constexpr int kDepth = 8;        // inner indices at a time
+constexpr int kRowPad = 4;       // floats that keep transposed stores of neighbouring quads in different banks
+constexpr int kColumnLanes = 8;  // threads of a row of the block's tile
+
+/// Items of four values that a thread moves for a tile of so many rows or columns.
+LANGEVIN_INLINE constexpr int itemsOf(int extent) {
+  return (extent * kDepth / 4 + static_cast<int>(kThreads) - 1) / kThreads;
+}
+/// Blocks of a multiprocessor: two where 128 registers a thread are enough.
+constexpr int residentBlocks(int P, int Q) { return Q == 5 || (P == 2 && Q == 2) ? 1 : 2; }
+LANGEVIN_INLINE constexpr int pitchOf(int extent) { return extent + kRowPad; }
+
+/// Rows of the product are pixels: a tile of `extent` of them, quads of neighbouring channels. `whole`: channels is a
+/// multiple of 4.
+template <class T, int extent, bool whole>
+struct PixelTile {
+  static constexpr int kItems = itemsOf(extent);
+  const T* source;
+  const PixelGrid& g;
+  Inner inner;
+  int row[kItems], column[kItems];  // source pixel of tap (0, 0)
+  int64_t base[kItems];
+  float values[kItems][4];
+
+  LANGEVIN_DEVICE PixelTile(const T* source, const PixelGrid& g, int firstRow, int rows) : source(source), g(g) {
+    inner.advance(g, threadIdx.x % 2 * 4);
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      const int m = firstRow + static_cast<int>(threadIdx.x + i * kThreads) / 2;
+      const Pixel p = pixelOf(m < rows ? m : 0, g.rows, g.columns);
+      row[i] = m < rows ? p.row * g.step + g.top : -(1 << 30);
+      column[i] = p.column * g.step + g.left;
+      base[i] = static_cast<int64_t>(p.image) * g.sourceHeight * g.sourceWidth;
+    }
+  }
+  LANGEVIN_DEVICE const T* at(int i, const Inner& k) const {
+    const int y = row[i] + k.u * g.turn, x = column[i] + k.v * g.turn;
+    if (k.u >= g.tapRows || y < 0 || y >= g.sourceHeight || x < 0 || x >= g.sourceWidth) return nullptr;
+    return source + (base[i] + static_cast<int64_t>(y) * g.sourceWidth + x) * g.channels + k.channel;
+  }
+  LANGEVIN_DEVICE void load() {
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      Inner k = inner;
+      if constexpr (whole) {
+        const T* from = at(i, k);
+        if (from) {
+          loadVector(from, values[i]);
+        } else {
+          values[i][0] = values[i][1] = values[i][2] = values[i][3] = 0;
+        }
+      } else {
+#pragma unroll
+        for (int j = 0; j < 4; ++j, k.advance(g, 1)) {
+          const T* from = at(i, k);
+          values[i][j] = from ? widen(*from) : 0.0f;
+        }
+      }
+    }
+    inner.advance(g, kDepth);
+  }
+  LANGEVIN_DEVICE void store(float* tile) const {
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      const int item = threadIdx.x + i * kThreads;
+      if (extent * kDepth / 4 % kThreads && item >= extent * kDepth / 4) break;
+#pragma unroll
+      for (int j = 0; j < 4; ++j) tile[(item % 2 * 4 + j) * pitchOf(extent) + item / 2] = values[i][j];
+    }
+  }
+};
+
+/// Columns are input channels, weight[tap][column][inner channel]: the weights as the input gradient takes them.
+template <class T, int extent, bool whole>
+struct TransposedWeightTile {
+  static constexpr int kItems = itemsOf(extent);
+  const T* weight;
+  const PixelGrid& g;
+  Inner inner;
+  int first, columns;
+  float values[kItems][4];
+
+  LANGEVIN_DEVICE TransposedWeightTile(const T* weight, const PixelGrid& g, int first, int columns)
+      : weight(weight), g(g), first(first), columns(columns) {
+    inner.advance(g, threadIdx.x % 2 * 4);
+  }
+  LANGEVIN_DEVICE const T* at(int column, const Inner& k) const {
+    if (k.u >= g.tapRows || column >= columns) return nullptr;
+    return weight + (static_cast<int64_t>(g.tap(k.u, k.v)) * columns + column) * g.channels + k.channel;
+  }
+  LANGEVIN_DEVICE void load() {
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      const int column = first + static_cast<int>(threadIdx.x + i * kThreads) / 2;
+      Inner k = inner;
+      if constexpr (whole) {
+        const T* from = at(column, k);
+        if (from) {
+          loadVector(from, values[i]);
+        } else {
+          values[i][0] = values[i][1] = values[i][2] = values[i][3] = 0;
+        }
+      } else {
+#pragma unroll
+        for (int j = 0; j < 4; ++j, k.advance(g, 1)) {
+          const T* from = at(column, k);
+          values[i][j] = from ? widen(*from) : 0.0f;
+        }
+      }
+    }
+    inner.advance(g, kDepth);
+  }
+  LANGEVIN_DEVICE void store(float* tile) const {
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      const int item = threadIdx.x + i * kThreads;
+      if (extent * kDepth / 4 % kThreads && item >= extent * kDepth / 4) break;
+#pragma unroll
+      for (int j = 0; j < 4; ++j) tile[(item % 2 * 4 + j) * pitchOf(extent) + item / 2] = values[i][j];
+    }
+  }
+};
+
+/// A dense matrix [depth][columns]: the weights of the forward pass, or dy as [pixels][cout].
+template <class T, int extent, bool whole>
+struct MatrixTile {
+  static constexpr int kItems = itemsOf(extent), kQuads = extent / 4;
+  const T* matrix;
+  int first, columns, depth, end;
+  float values[kItems][4];
+
+  /// Columns from `first`, inner indices [begin, end).
+  LANGEVIN_DEVICE MatrixTile(const T* matrix, int first, int columns, int begin, int end)
+      : matrix(matrix), first(first), columns(columns), depth(begin), end(end) {}
+  LANGEVIN_DEVICE void load() {
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      const int item = threadIdx.x + i * kThreads;
+      const int k = depth + item / kQuads, column = first + item % kQuads * 4;
+      if (k < end && column < columns && item < kDepth * kQuads) {
+        loadChannels<4, whole>(matrix + static_cast<int64_t>(k) * columns, column, columns, values[i]);
+      } else {
+        values[i][0] = values[i][1] = values[i][2] = values[i][3] = 0;
+      }
+    }
+    depth += kDepth;
+  }
+  LANGEVIN_DEVICE void store(float* tile) const {
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      const int item = threadIdx.x + i * kThreads;
+      if (extent * kDepth / 4 % kThreads && item >= kDepth * kQuads) break;
+      storeVector(tile + item / kQuads * pitchOf(extent) + item % kQuads * 4, values[i]);
+    }
+  }
+};
+
+/// Rows are weights (tap, input channel), the inner index runs over output pixels: x as the weight gradient takes it.
+template <class T, int extent, bool whole>
+struct WindowTile {
+  static constexpr int kItems = itemsOf(extent), kQuads = extent / 4;
+  static constexpr int kPlaces = whole ? 1 : 4;  // taps that a quad of rows spans
+  const T* x;
+  const Conv& s;
+  int end, pixel, row, column, image;  // the pixel of item 0
+  int u[kPlaces], v[kPlaces], channel[kPlaces];
+  float values[kItems][4];
+
+  LANGEVIN_DEVICE WindowTile(const T* x, const Conv& s, int firstRow, int begin, int end) : x(x), s(s), end(end) {
+    static_assert(kThreads % kQuads == 0, "all items of a thread are of the same rows");
+    pixel = begin + threadIdx.x / kQuads;
+    const Pixel p = pixelOf(pixel, s.outHeight, s.outWidth);
+    image = p.image, row = p.row, column = p.column;
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      const int weight = firstRow + threadIdx.x % kQuads * 4 + j, tap = weight / s.cin;
+      channel[j] = weight - tap * s.cin;
+      u[j] = tap / s.kw, v[j] = tap - u[j] * s.kw;
+    }
+  }
+  LANGEVIN_DEVICE void advance(int pixels) {
+    pixel += pixels, column += pixels;
+    while (column >= s.outWidth) {
+      column -= s.outWidth;
+      if (++row == s.outHeight) row = 0, ++image;
+    }
+  }
+  LANGEVIN_DEVICE const T* at(int j) const {
+    const int y = row * s.stride - s.padding + u[j], left = column * s.stride - s.padding + v[j];
+    if (pixel >= end || u[j] >= s.kh || y < 0 || y >= s.height || left < 0 || left >= s.width) return nullptr;
+    return x + ((static_cast<int64_t>(image) * s.height + y) * s.width + left) * s.cin + channel[j];
+  }
+  LANGEVIN_DEVICE void load() {
+#pragma unroll
+    for (int i = 0; i < kItems; ++i, advance(kDepth / kItems)) {
+      if constexpr (whole) {
+        const T* from = at(0);
+        if (from) {
+          loadVector(from, values[i]);
+        } else {
+          values[i][0] = values[i][1] = values[i][2] = values[i][3] = 0;
+        }
+      } else {
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+          const T* from = at(j);
+          values[i][j] = from ? widen(*from) : 0.0f;
+        }
+      }
+    }
+  }
+  LANGEVIN_DEVICE void store(float* tile) const {
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      const int item = threadIdx.x + i * kThreads;
+      storeVector(tile + item / kQuads * pitchOf(extent) + item % kQuads * 4, values[i]);
+    }
+  }
+};
+
+/// sums[4p + i][4q + j] = Σ left[row]·right[column] of row 128·p + 4·(thread's row lane) + i and column 32·q + 4·(its
+/// column lane) + j.
+template <int P, int Q, class Left, class Right>
+LANGEVIN_DEVICE void multiply(Left& left, Right& right, int depth, float (&sums)[4 * P][4 * Q]) {
+  constexpr int rowPitch = pitchOf(128 * P), columnPitch = pitchOf(32 * Q);
+  LANGEVIN_SHARED(float, leftTiles, [2][kDepth * rowPitch]);
+  LANGEVIN_SHARED(float, rightTiles, [2][kDepth * columnPitch]);
+  const int rowLane = threadIdx.x / kColumnLanes, columnLane = threadIdx.x % kColumnLanes;
+#pragma unroll
+  for (int i = 0; i < 4 * P; ++i) {
+#pragma unroll
+    for (int j = 0; j < 4 * Q; ++j) sums[i][j] = 0;
+  }
+  const int steps = (depth + kDepth - 1) / kDepth;
+  if (steps == 0) return;
+  left.load(), right.load();
+  left.store(leftTiles[0]), right.store(rightTiles[0]);
+  __syncthreads();
+  for (int step = 0; step < steps; ++step) {
+    const bool more = step + 1 < steps;
+    if (more) left.load(), right.load();
+    const float *a = leftTiles[step % 2] + 4 * rowLane, *b = rightTiles[step % 2] + 4 * columnLane;
+#pragma unroll
+    for (int k = 0; k < kDepth; ++k, a += rowPitch, b += columnPitch) {
+      float rows[P][4], columns[Q][4];
+#pragma unroll
+      for (int p = 0; p < P; ++p) loadVector(a + 128 * p, rows[p]);
+#pragma unroll
+      for (int q = 0; q < Q; ++q) loadVector(b + 32 * q, columns[q]);
+#pragma unroll
+      for (int i = 0; i < 4 * P; ++i) {
+#pragma unroll
+        for (int j = 0; j < 4 * Q; ++j) sums[i][j] = fmaf(rows[i / 4][i % 4], columns[j / 4][j % 4], sums[i][j]);
+      }
+    }
+    if (more) left.store(leftTiles[(step + 1) % 2]), right.store(rightTiles[(step + 1) % 2]);
+    __syncthreads();
+  }
+}
+
+/// Calls f(row of the tile, column of the tile, four sums) for each quad of the thread.
+template <int P, int Q, class F>
+LANGEVIN_DEVICE void forEachQuad(float (&sums)[4 * P][4 * Q], const F& f) {
+#pragma unroll
+  for (int i = 0; i < 4 * P; ++i) {
+#pragma unroll
+    for (int q = 0; q < Q; ++q) {
+      float quad[4] = {sums[i][4 * q], sums[i][4 * q + 1], sums[i][4 * q + 2], sums[i][4 * q + 3]};
+      f(i / 4 * 128 + static_cast<int>(threadIdx.x) / kColumnLanes * 4 + i % 4,
+        q * 32 + static_cast<int>(threadIdx.x) % kColumnLanes * 4, quad);
+    }
+  }
+}
+
+template <class T, int P, int Q, bool whole>
+__global__ void __launch_bounds__(kThreads, residentBlocks(P, Q))
+    convolveForward(const T* x, const T* weight, const Conv s, const ForwardEpilogue<T> epilogue, int columnTiles) {
+  const PixelGrid g = forwardGrid(s);
+  const int pixels = s.batch * g.rows * g.columns;
+  const int firstRow = static_cast<int>(blockIdx.x) / columnTiles * (128 * P);
+  const int firstColumn = static_cast<int>(blockIdx.x) % columnTiles * (32 * Q);
+  PixelTile<T, 128 * P, whole> left(x, g, firstRow, pixels);
+  MatrixTile<T, 32 * Q, whole> right(weight, firstColumn, s.cout, 0, g.inner());
+  float sums[4 * P][4 * Q];
+  multiply<P, Q>(left, right, g.inner(), sums);
+  forEachQuad<P, Q>(sums, [&](int row, int column, float(&quad)[4]) {
+    const int64_t pixel = firstRow + row;
+    const bool inside = pixel < pixels && firstColumn + column < s.cout;
+    uint32_t bits = 0;
+    if (inside) bits = epilogue.template store<4, whole>(pixel, firstColumn + column, quad);
+    if (epilogue.signs) {  // a byte is two quads, of neighbouring lanes
+      bits |= __shfl_xor_sync(0xffffffffu, bits, 1) << 4;
+      if (inside && threadIdx.x % 2 == 0) {
+        epilogue.signs[(pixel * s.cout + firstColumn + column) / 8] = static_cast<uint8_t>(bits);
+      }
+    }
+  });
+}
+
+template <class T, int P, int Q, bool whole>
+__global__ void __launch_bounds__(kThreads, residentBlocks(P, Q))
+    convolveBackwardInput(const T* dy, const T* weight, const Conv s, const BackwardInputEpilogue<T> epilogue,
+                          int rowTiles, int columnTiles) {
+  const PixelGrid g = backwardGrid(s, static_cast<int>(blockIdx.x) / columnTiles / rowTiles);
+  const int pixels = s.batch * g.rows * g.columns;
+  const int firstRow = static_cast<int>(blockIdx.x) / columnTiles % rowTiles * (128 * P);
+  const int firstColumn = static_cast<int>(blockIdx.x) % columnTiles * (32 * Q);
+  if (firstRow >= pixels) return;
+  PixelTile<T, 128 * P, whole> left(dy, g, firstRow, pixels);
+  TransposedWeightTile<T, 32 * Q, whole> right(weight, g, firstColumn, s.cin);
+  float sums[4 * P][4 * Q];
+  multiply<P, Q>(left, right, g.inner(), sums);
+  forEachQuad<P, Q>(sums, [&](int row, int column, float(&quad)[4]) {
+    const int m = firstRow + row;
+    if (m < pixels && firstColumn + column < s.cin) {
+      epilogue.template store<4, whole>(outputPixel(g, m), firstColumn + column, quad);
+    }
+  });
+}
+
+/// Pixels [part·pixelsPerPart, …) of the sum to dweight[part] (T = U, one part) or to the workspace (U = float).
+template <class T, class U, int P, int Q, bool whole>
+__global__ void __launch_bounds__(kThreads, residentBlocks(P, Q))
+    convolveBackwardWeight(const T* x, const T* dy, U* dweight, const Conv s, int columnTiles, int pixelsPerPart) {
+  const int weights = s.kh * s.kw * s.cin, pixels = s.batch * s.outHeight * s.outWidth;
+  const int firstRow = static_cast<int>(blockIdx.x) / columnTiles * (128 * P);
+  const int firstColumn = static_cast<int>(blockIdx.x) % columnTiles * (32 * Q);
+  const int begin = blockIdx.y * pixelsPerPart;
+  const int end = pixels - begin < pixelsPerPart ? pixels : begin + pixelsPerPart;
+  WindowTile<T, 128 * P, whole> left(x, s, firstRow, begin, end);
+  MatrixTile<T, 32 * Q, whole> right(dy, firstColumn, s.cout, begin, end);
+  float sums[4 * P][4 * Q];
+  multiply<P, Q>(left, right, end - begin, sums);
+  U* part = dweight + static_cast<int64_t>(blockIdx.y) * weights * s.cout;
+  forEachQuad<P, Q>(sums, [&](int row, int column, float(&quad)[4]) {
+    if (firstRow + row >= weights || firstColumn + column >= s.cout) return;
+    storeChannels<4, whole>(part + static_cast<int64_t>(firstRow + row) * s.cout, firstColumn + column, s.cout, quad);
+  });
+}
+
+/// Activation and sign bits in a pass of their own, eight elements a byte, where pixels do not begin at whole bytes.
+template <class T>
+__global__ void activate(T* y, uint8_t* signs, int64_t n, float slope) {
+  for (int64_t byte = firstItem(); byte < (n + 7) / 8; byte += itemStride()) {
+    uint32_t bits = 0;
+    for (int i = 0; i < 8 && byte * 8 + i < n; ++i) {
+      const float z = widen(y[byte * 8 + i]);
+      bits |= static_cast<uint32_t>(z > 0) << i;
+      if (slope != 1.0f && !(z > 0)) y[byte * 8 + i] = narrow<T>(slope * z);
+    }
+    signs[byte] = static_cast<uint8_t>(bits);
+  }
+}
+
+template <int P, int Q>
+struct Tile {
+  static constexpr int rowQuads = P, columnQuads = Q, rows = 128 * P, columns = 32 * Q;
+};
+/// Calls f with the tile for a product of so many columns, and with whether all channels come in quads. 128 × 160 is
+/// the tile of WideResNets of width 10.
+template <class F>
+void withTile(const Conv& s, int columns, const F& f) {
+  const std::true_type whole;
+  const std::false_type ragged;
+  if (s.cin % 4 != 0 || s.cout % 4 != 0) return columns <= 32 ? f(Tile<1, 1>{}, ragged) : f(Tile<1, 4>{}, ragged);
+  if (columns <= 32) return f(Tile<2, 1>{}, whole);
+  if (columns <= 64) return f(Tile<2, 2>{}, whole);
+  if (columns % 160 == 0) return f(Tile<1, 5>{}, whole);
+  f(Tile<1, 4>{}, whole);
+}
+
+void forward(Stream& stream, const ConvForward& c) {
+  const Conv s = checkedConv(c.s);
+  const int64_t pixels = int64_t{s.batch} * s.outHeight * s.outWidth;
+  withFloat(c.dtype, [&](auto element) {
+    using T = decltype(element);
+    ForwardEpilogue<T> epilogue = epilogueOf<T>(c);
+    const bool separate = c.signs && s.cout % 8 != 0;
+    if (separate) epilogue.signs = nullptr, epilogue.slope = 1;
+    withTile(s, s.cout, [&](auto tile, auto whole) {
+      constexpr int P = decltype(tile)::rowQuads, Q = decltype(tile)::columnQuads;
+      const int64_t rowTiles = ceilDiv(pixels, tile.rows), columnTiles = ceilDiv(s.cout, tile.columns);
+      stream.launch(convolveForward<T, P, Q, decltype(whole)::value>, {gridOf(rowTiles * columnTiles), dim3(kThreads)},
+                    c.x, c.weight, s, epilogue, columnTiles);
+    });
+    if (separate) {
+      const int64_t n = pixels * s.cout;
+      stream.launch(activate<T>, loopOver(stream, ceilDiv(n, 8)), epilogue.y, c.signs, n, c.slope);
+    }
+  });
+}
+
+void backwardInput(Stream& stream, const ConvBackwardInput& c) {
+  const Conv s = checkedConv(c.s);
+  const int64_t phases = int64_t{s.phaseRows()} * s.phaseColumns();
+  const int64_t pixels = s.batch * ceilDiv(s.height, s.stride) * ceilDiv(s.width, s.stride);  // of the largest phase
+  withFloat(c.dtype, [&](auto element) {
+    using T = decltype(element);
+    withTile(s, s.cin, [&](auto tile, auto whole) {
+      constexpr int P = decltype(tile)::rowQuads, Q = decltype(tile)::columnQuads;
+      const int64_t rowTiles = ceilDiv(pixels, tile.rows), columnTiles = ceilDiv(s.cin, tile.columns);
+      stream.launch(convolveBackwardInput<T, P, Q, decltype(whole)::value>,
+                    {gridOf(phases * rowTiles * columnTiles), dim3(kThreads)}, c.dy, c.weight, s, epilogueOf<T>(c),
+                    rowTiles, columnTiles);
+    });
+  });
+}
+
+void backwardWeight(Stream& stream, const ConvBackwardWeight& c) {
+  const Conv s = checkedConv(c.s);
+  const int64_t weights = int64_t{s.kh} * s.kw * s.cin;
+  withFloat(c.dtype, [&](auto element) {
+    using T = decltype(element);
+    withTile(s, s.cout, [&](auto tile, auto whole) {
+      constexpr int P = decltype(tile)::rowQuads, Q = decltype(tile)::columnQuads;
+      const int64_t columnTiles = ceilDiv(s.cout, tile.columns), tiles = ceilDiv(weights, tile.rows) * columnTiles;
+      const WeightParts parts = weightParts(s, tiles, kDepth);
+      LaunchShape shape{gridOf(tiles), dim3(kThreads)};
+      shape.grid.y = parts.count;
+      if (parts.count == 1) {
+        stream.launch(convolveBackwardWeight<T, T, P, Q, decltype(whole)::value>, shape, c.x, c.dy, c.dweight, s,
+                      columnTiles, parts.pixels);
+      } else {
+        float* sums = partialWeights(stream, weights * s.cout, parts);
+        stream.launch(convolveBackwardWeight<T, float, P, Q, decltype(whole)::value>, shape, c.x, c.dy, sums, s,
+                      columnTiles, parts.pixels);
+        addParts(stream, sums, parts, weights * s.cout, static_cast<T*>(c.dweight));
+      }
+    });
+    if (c.dbias) sumBias(stream, static_cast<const T*>(c.dy), static_cast<T*>(c.dbias), s);
+  });
+}
+
+}  // namespace langevin::cuda::simt
