@@ -56,7 +56,18 @@ export function predictConvolution(layer, pass, batch) {
     product = operations / efficiency / rate / 1e6
   }
   if (pass === 'wgrad') product = operations / (0.85 * assumed.matrixLoop) / 1e6
-  return { m, n, k, operations, bytes, tile, waves, efficiency, floor, microseconds: Math.max(product, memory) + assumed.boundary }
+  return {
+    m,
+    n,
+    k,
+    operations,
+    bytes,
+    tile,
+    waves,
+    efficiency,
+    floor,
+    microseconds: Math.max(product, memory) + assumed.boundary,
+  }
 }
 
 const sum = (values) => values.reduce((total, value) => total + value, 0)
@@ -87,5 +98,9 @@ export function predictIteration(net, batch, steps = 20) {
   // Adam moves 28 bytes a parameter, the bf16 copy 6.
   const update = (34 * parameters) / (assumed.copy * assumed.copyShare) / 1e6
   const sampling = steps * predictStep(net, batch).microseconds
-  return { milliseconds: (sampling + training + update) / 1e3, sampling: sampling / 1e3, training: (training + update) / 1e3 }
+  return {
+    milliseconds: (sampling + training + update) / 1e3,
+    sampling: sampling / 1e3,
+    training: (training + update) / 1e3,
+  }
 }
