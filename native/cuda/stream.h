@@ -48,6 +48,9 @@ struct LaunchShape {
   /// The kernel calls ptx::waitForPrevious() before it touches what the launch before it writes (Hopper; elsewhere
   /// without effect).
   bool overlapPrevious = false;
+  /// What the kernel writes, where that is all (but for sign bits) and it calls ptx::allowNext() only after its
+  /// ptx::waitForPrevious(): then the next kernel may read anything else before its own wait. Null: unknown.
+  const void* writes[2] = {};
 };
 
 /// Used on the executor's thread only.
@@ -83,7 +86,12 @@ class Stream {
     cudaLaunchAttribute attributes[2];
     cudaLaunchConfig_t config = configOf(shape, attributes);
     check(cudaLaunchKernelEx(&config, kernel, static_cast<Ps>(arguments)...), "launch");
+    lastWrites_[0] = shape.writes[0];
+    lastWrites_[1] = shape.writes[1];
   }
+
+  /// Whether the next kernel may read what lies at `p`, the start of a buffer, before its ptx::waitForPrevious().
+  bool settled(const void* p) const { return lastWrites_[0] != nullptr && p != lastWrites_[0] && p != lastWrites_[1]; }
 
  private:
   friend class CudaDevice;
@@ -99,6 +107,7 @@ class Stream {
   KernelFaults* faults_ = nullptr;
   const char* const* running_ = nullptr;  // the op's name
   int64_t* stepOffset_ = nullptr;
+  const void* lastWrites_[2] = {};
   static constexpr int kSlots = 4;
   void* slots_[kSlots] = {};
   size_t slotBytes_[kSlots] = {};

@@ -16,6 +16,8 @@ namespace emulator {
 namespace {
 
 constexpr size_t kPage = 4096;
+/// Nothing is mapped so far on both sides, so that accesses far outside are seen too. Address space costs nothing.
+constexpr size_t kGuard = size_t{16} << 20;
 constexpr unsigned char kDevicePoison = 0xFF;
 constexpr unsigned char kSlack = 0xCD;
 constexpr size_t kRemembered = 256;
@@ -79,10 +81,10 @@ void* allocate(size_t bytes, MemoryKind kind) {
   if (kind == MemoryKind::device && bytes > totalMemory() - all.deviceBytes) return nullptr;
   if (bytes > SIZE_MAX / 2) return nullptr;
   const size_t inside = (bytes + kPage - 1) / kPage * kPage;
-  const size_t mapped = inside + 2 * kPage;
+  const size_t mapped = inside + 2 * kGuard;
   void* const mapping = mmap(nullptr, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED) return nullptr;
-  auto* const first = static_cast<unsigned char*>(mapping) + kPage;
+  auto* const first = static_cast<unsigned char*>(mapping) + kGuard;
   if (mprotect(first, inside, PROT_READ | PROT_WRITE) != 0) {
     munmap(mapping, mapped);
     return nullptr;
@@ -114,7 +116,7 @@ std::string release(void* pointer) {
   if (found == all.allocations.end()) return "not an allocation";
   const Allocation a = found->second;
   std::string report;
-  if (!isFilled(a.mapping + kPage, a.start) || !isFilled(a.start + a.bytes, a.mapping + a.mapped - kPage)) {
+  if (!isFilled(a.mapping + kGuard, a.start) || !isFilled(a.start + a.bytes, a.mapping + a.mapped - kGuard)) {
     report = "something wrote just outside an allocation of " + std::to_string(a.bytes) + " bytes";
   }
   if (a.kind == MemoryKind::device) all.deviceBytes -= a.bytes;

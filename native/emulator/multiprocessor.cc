@@ -265,9 +265,12 @@ void Multiprocessor::runCluster(uint3 firstBlock) {
     total_ += blocks_[rank].threads.size();
   }
   freshStart_ = random_.below(static_cast<uint32_t>(total_));
-  freshStride_ = 1 + random_.below(static_cast<uint32_t>(total_ < 64 ? total_ : 64));
+  // Neighbours one after another, or every k-th thread: both show bugs that the other hides.
+  freshStride_ = random_.oneIn(4) ? 1 : 1 + random_.below(static_cast<uint32_t>(total_ < 64 ? total_ : 64));
   while (std::gcd(freshStride_, total_) != 1) ++freshStride_;
   fresh_ = freshStart_;
+  prefer_ = static_cast<Prefer>(random_.below(3));
+  latestFirst_ = random_.oneIn(3);
   schedule();
   while (completeSome()) {
   }
@@ -323,11 +326,17 @@ void Multiprocessor::resume(Fiber& fiber) {
   }
 }
 
+/// Whether a thread that can go on is next, rather than one that has not started.
+bool Multiprocessor::resumesNext() {
+  if (ready_.empty() || started_ == total_) return !ready_.empty();
+  return prefer_ == Prefer::any ? random_.oneIn(2) : prefer_ == Prefer::started;
+}
+
 void Multiprocessor::schedule() {
   while (exited_ < total_) {
     if (!(loads.empty() && stores.empty()) && completesEarly()) completeSome();
-    if (!ready_.empty() && (started_ == total_ || random_.oneIn(2))) {
-      const size_t pick = random_.below(static_cast<uint32_t>(ready_.size()));
+    if (resumesNext()) {
+      const size_t pick = latestFirst_ ? ready_.size() - 1 : random_.below(static_cast<uint32_t>(ready_.size()));
       Thread* const thread = ready_[pick];
       ready_[pick] = ready_.back();
       ready_.pop_back();
@@ -366,6 +375,9 @@ void Multiprocessor::wake(Thread& thread) {
 
 void Multiprocessor::yield() {
   Thread& thread = *self;
+  // Who yields waits for another: from here on every thread gets its turn.
+  prefer_ = Prefer::any;
+  latestFirst_ = false;
   wake(thread);
   thread.fiber->suspend();
 }

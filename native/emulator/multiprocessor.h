@@ -66,6 +66,7 @@ class Multiprocessor {
   void startBlock(Block& block, uint3 index, unsigned rank);
   void finishBlock(Block& block);
   void schedule();
+  bool resumesNext();
   void resume(Fiber& fiber);
   void runThreads(Fiber& fiber);
   Thread* nextFresh();
@@ -78,6 +79,9 @@ class Multiprocessor {
   const Launch* launch_ = nullptr;
   Random random_{0};
   uint32_t asyncDelay_ = 1;
+  // How the next thread is chosen, drawn for each cluster, so that some run far ahead of others now and then.
+  enum class Prefer { any, started, fresh } prefer_ = Prefer::any;
+  bool latestFirst_ = false;   // of those that can go on
   std::vector<Block> blocks_;  // of the cluster that runs
   size_t blockCount_ = 0;
   std::vector<Thread*> ready_;

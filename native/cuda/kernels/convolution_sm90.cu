@@ -151,6 +151,9 @@ void run(Stream& stream, Job& job) {
   shape.sharedBytes = Tile::kSharedBytes;
   shape.cluster = static_cast<unsigned>(plan.cluster);
   shape.overlapPrevious = true;
+  shape.writes[0] = job.destination.base;
+  shape.writes[1] = job.pre;
+  plan.weightsSettled = stream.settled(job.weights);
   stream.launch(kernel, shape, plan);
 }
 

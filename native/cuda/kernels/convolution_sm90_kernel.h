@@ -78,8 +78,8 @@ struct Corner {
 // ---- the producer: one thread ----
 
 template <class Tile, Pass pass>
-LANGEVIN_DEVICE void loadWeights(const Plan& plan, const Ring<Tile>& ring, int slot, int slice, int k, int channel,
-                                 uint32_t rank) {
+LANGEVIN_DEVICE void loadWeights(const Plan& plan, const Ring<Tile>& ring, int slot, int slice, int k, int channel) {
+  const uint32_t rank = plan.cluster == 2 ? ptx::clusterRank() : 0;
   constexpr uint16_t kBothBlocks = 3;
 #  pragma unroll
   for (uint32_t half = 0; half < 2; ++half) {
@@ -118,8 +118,7 @@ struct Iteration {
 
 template <class Tile, Pass pass>
 LANGEVIN_DEVICE void produceTile(const Plan& plan, const Work& work, const Ring<Tile>& ring, int tilesBefore,
-                                 Turn<Tile::kStages>& turn) {
-  const uint32_t rank = plan.cluster == 2 ? ptx::clusterRank() : 0;
+                                 int weightsAhead, Turn<Tile::kStages>& turn) {
   const Corner corners[kConsumers] = {Corner(plan.boxes, 2 * work.pixelTile),
                                       Corner(plan.boxes, 2 * work.pixelTile + 1)};
   const int places = kConsumers * (plan.hasPre ? 2 : 1);
@@ -130,9 +129,11 @@ LANGEVIN_DEVICE void produceTile(const Plan& plan, const Work& work, const Ring<
     if (plan.cluster == 2 && tilesBefore > 0 && i == Tile::kStages - places) {
       ptx::waitClusterBarrier(ring.written(), static_cast<uint32_t>(tilesBefore - 1) & 1);
     }
-    ptx::waitClusterBarrier(ring.empty(turn.slot), turn.parity ^ 1);
-    ptx::arriveExpecting(ring.full(turn.slot), Tile::kStageBytes);
-    loadWeights<Tile, pass>(plan, ring, turn.slot, tap.slice, at.k, work.channel, rank);
+    if (i >= weightsAhead) {
+      ptx::waitClusterBarrier(ring.empty(turn.slot), turn.parity ^ 1);
+      ptx::arriveExpecting(ring.full(turn.slot), Tile::kStageBytes);
+      loadWeights<Tile, pass>(plan, ring, turn.slot, tap.slice, at.k, work.channel);
+    }
 #  pragma unroll
     for (int box = 0; box < kConsumers; ++box) {
       ptx::loadBox(ring.box(turn.slot, box), &plan.source, ring.full(turn.slot), tap.channel + at.k,
@@ -160,14 +161,30 @@ LANGEVIN_DEVICE void produceTile(const Plan& plan, const Work& work, const Ring<
   }
 }
 
+/// The first stages' weights, while the launch before still runs. Returns their number.
+template <class Tile, Pass pass>
+LANGEVIN_DEVICE int loadWeightsAhead(const Plan& plan, const Work& work, const Ring<Tile>& ring) {
+  if (!plan.weightsSettled) return 0;
+  const int ahead = work.iterations < Tile::kStages ? work.iterations : Tile::kStages;
+  Iteration at;
+  for (int slot = 0; slot < ahead; ++slot) {
+    ptx::arriveExpecting(ring.full(slot), Tile::kStageBytes);
+    loadWeights<Tile, pass>(plan, ring, slot, plan.taps[work.phase.firstTap + at.tap].slice, at.k, work.channel);
+    at.advance(work.phase.taps);
+  }
+  return ahead;
+}
+
 template <class Tile, Pass pass>
 LANGEVIN_DEVICE void produce(const Plan& plan, const Ring<Tile>& ring) {
+  int ahead = loadWeightsAhead<Tile, pass>(plan, Work(plan, static_cast<int>(blockIdx.x), Tile::kChannels), ring);
   ptx::waitForPrevious();
   ptx::allowNext();
   auto turn = Turn<Tile::kStages>::first();
   int tilesBefore = 0;
   for (int tile = static_cast<int>(blockIdx.x); tile < plan.tiles; tile += static_cast<int>(gridDim.x)) {
-    produceTile<Tile, pass>(plan, Work(plan, tile, Tile::kChannels), ring, tilesBefore++, turn);
+    produceTile<Tile, pass>(plan, Work(plan, tile, Tile::kChannels), ring, tilesBefore++, ahead, turn);
+    ahead = 0;
   }
 }
 

@@ -53,6 +53,7 @@ struct Plan {
   int32_t columns, rows, images;  // the destination's grid, of one phase
   int32_t step;                   // of its pixels in the destination's image: 1, or 2 where there are phases
   int32_t hasResidual, hasPre;
+  int32_t weightsSettled;  // they may be read while the launch before still runs
   float slope;
   const uint32_t* bias;     // bf16 pairs, or null
   const uint32_t* signsIn;  // of the gradient's destination, or null
