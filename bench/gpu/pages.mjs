@@ -27,6 +27,8 @@ function newest() {
 }
 
 const number = (value) => Math.round(value).toLocaleString('en')
+/** A prediction is no better than two digits. */
+const about = (value) => `about ${Number(value.toPrecision(2)).toLocaleString('en')}`
 
 function table(heads, rows) {
   const line = (cells) => `| ${cells.join(' | ')} |`
@@ -86,7 +88,7 @@ function stepsTable() {
     const speed = (side) => (side?.imageStepsPerSecond ? number(side.imageStepsPerSecond.median) : unmeasured)
     return [
       `SGLD, ${net.toUpperCase()}, batch ${batch}, ${precision}`,
-      `${number(p.imageStepsPerSecond)} image-steps/s (${(p.microseconds / 1e3).toFixed(2)} ms a step)`,
+      `${about(p.imageStepsPerSecond)} image-steps/s (${Number((p.microseconds / 1e3).toPrecision(2))} ms a step)`,
       speed(row?.langevin),
       row?.pytorch?.imageStepsPerSecond ? `${speed(row.pytorch)} (${row.pytorch.mode})` : unmeasured,
       row?.ratio ? `${row.ratio.median.toFixed(2)}×` : '–',

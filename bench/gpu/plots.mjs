@@ -18,7 +18,13 @@ export function rooflinePlot(document) {
   const where = document ? document.gpu.name : `${assumed.gpu}, predicted, not measured`
   return draw(`Roofline of the convolutions of WRN-28-10, batch 64, bf16: ${where}`, {
     height: 300,
-    x: { type: 'log', domain: [8, 3000], label: 'operations per byte of device memory', ticks: [10, 100, 1000] },
+    x: {
+      type: 'log',
+      domain: [8, 3000],
+      label: 'operations per byte of device memory',
+      ticks: [10, 100, 1000],
+      tickFormat: 'd',
+    },
     y: { type: 'log', domain: [5, 1500], label: 'TFLOP/s', ticks: [10, 100, 1000], tickFormat: 'd' },
     legend: [
       { name: document ? 'langevin' : 'langevin, predicted', color: color(0), box: true },
