@@ -268,7 +268,7 @@ class Addon {
         request->deferred.Resolve(env.Undefined());
       } else {
         Napi::Error error = Napi::Error::New(env, request->fault);
-        error.Set("code", Napi::String::New(env, "FAULT"));
+        error.Set("code", Napi::String::New(env, addon.faultCode()));
         request->deferred.Reject(error.Value());
       }
     } catch (const Napi::Error&) {
@@ -276,8 +276,10 @@ class Addon {
     }
   }
 
+  const char* faultCode() const { return device_->lost() ? "DEVICE" : "FAULT"; }
+
   void throwFault(Napi::Env env, const std::string& message) {
-    if (!message.empty()) throwWithCode(env, "FAULT", message);
+    if (!message.empty()) throwWithCode(env, faultCode(), message);
   }
 
   // synchronize(): waits until every call enqueued so far is done
@@ -400,6 +402,8 @@ void Addon::bindOps(Napi::Env env, Napi::Object ops, Napi::Object signatures) {
   LANGEVIN_BIND(logsumexpBackward);
   LANGEVIN_BIND(crossEntropy);
   LANGEVIN_BIND(crossEntropyBackward);
+  LANGEVIN_BIND(energyHead);
+  LANGEVIN_BIND(energyHeadBackward);
   LANGEVIN_BIND(randomUniform);
   LANGEVIN_BIND(randomNormal);
   LANGEVIN_BIND(randomInt);

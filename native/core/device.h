@@ -45,6 +45,9 @@ class Device {
   /// The first fault since the last call, empty if none.
   virtual std::string takeFault() = 0;
 
+  /// Whether the device has failed in a way from which it does not recover; its fault is then told again and again.
+  virtual bool lost() { return false; }
+
   /// Copies within the stream; used inside calls. The copy to the host may go on while later calls run: it ends with
   /// copied(context, fault) on any thread, `fault` being the first one of the calls before it, as takeFault tells it;
   /// or copyToHost throws. What is copied from the host may change as soon as copyFromHost returns.

@@ -163,6 +163,17 @@ struct OpTable {
   void (*crossEntropy)(Stream&, In x, In labels, Out loss, int64_t rows, int64_t columns);
   /// dx[r, :] = (softmax(x[r, :]) − onehot(labels[r]))·dy[r]
   void (*crossEntropyBackward)(Stream&, In x, In labels, In dy, Out dx, int64_t rows, int64_t columns);
+  /// The whole head of an energy-based classifier, x [batch, positions, channels], weight [channels, classes]: with
+  /// z[i, :] = mean of x[i, :, :] over positions · weight + bias, f[i] = log Σ exp z[i, :], or z[i, labels[i]] where
+  /// labels are given. weight, bias and f are of x's dtype, or all f32 where x is bf16. gradient [batch, channels] (f32
+  /// where x is bf16, else of x's dtype): ∂f[i]/∂x[i, p, :], which is the same for every position p. A label outside
+  /// [0, classes) faults.
+  void (*energyHead)(Stream&, In x, In weight, OptIn bias, OptIn labels, Out f, OptOut gradient, int64_t batch,
+                     int64_t positions, int64_t channels, int64_t classes);
+  /// dx[i, p, :] = dy[i]·gradient[i, :], then · (sign bit ? 1 : slope) of x's own activation, then + add. dy is of f's
+  /// dtype, dx and add of x's.
+  void (*energyHeadBackward)(Stream&, In gradient, In dy, OptIn signs, OptIn add, Out dx, int64_t batch,
+                             int64_t positions, int64_t channels, double slope);
 
   // ---- random: f32, f64, bf16 (drawn in f32) ----
   /// y ~ U[low, high): low + (high − low)·(word >> 8)·2⁻²⁴

@@ -122,6 +122,8 @@ class CudaDevice final : public Device {
     return fault;
   }
 
+  bool lost() override { return executor_.lost(); }
+
   void copyToHost(Stream& stream, void* host, const void* device, size_t bytes, Copied copied, void* context) override {
     if (stream.capturing()) fault("a read while calls are captured");
     transfers_.read(stream.handle(), host, device, bytes, takeFault(), copied, context);
@@ -222,7 +224,7 @@ class CudaDevice final : public Device {
     if (stream.capturing()) return;  // nothing runs
     std::vector<unsigned char> reported(KernelFaults::kBytes);
     const bool any = faults_.collect(stream.handle(), reported.data());
-    check(cudaStreamSynchronize(stream.handle()), "a kernel before this");
+    check(cudaStreamSynchronize(stream.handle()), "a kernel before it");
     if (!any) return;
     std::lock_guard<std::mutex> lock(kernelFaultMutex_);
     if (kernelFault_.empty()) kernelFault_ = faults_.describe(reported.data());

@@ -29,6 +29,9 @@ struct Tiling {
     return Tiling(outer, rows, columns, 64, int64_t{1} << 40, int64_t{1} << 40);
   }
 
+  /// For a block that walks over all rows of a tile itself.
+  static Tiling forOneBlock(int64_t rows, int64_t columns) { return Tiling(1, rows, columns, 64, 1, 1); }
+
   LaunchShape launch() const {
     const int64_t blocks = ceilDiv(outer, outersPerBlock) * chunks * tiles;
     return {dim3(static_cast<unsigned>(blocks)), dim3(kThreads)};
@@ -64,8 +67,7 @@ struct Place {
   bool active;
 };
 
-LANGEVIN_DEVICE Place placeOf(const Tiling& t) {
-  const int64_t block = blockIdx.x;
+LANGEVIN_DEVICE Place placeOf(const Tiling& t, int64_t block) {
   const int32_t thread = static_cast<int32_t>(threadIdx.x);
   const int32_t outerLane = thread / (t.tileColumns * t.rowLanes);
   Place p;
@@ -79,6 +81,8 @@ LANGEVIN_DEVICE Place placeOf(const Tiling& t) {
   p.endRow = p.active ? smaller(t.rows, p.chunkStart + t.rowsPerChunk) : 0;
   return p;
 }
+
+LANGEVIN_DEVICE Place placeOf(const Tiling& t) { return placeOf(t, blockIdx.x); }
 
 /// parts[i][thread of lane 0] = the join of parts[i] over the row lanes, pairwise, for every i < N. Every thread of the
 /// block calls it, having written its own parts.

@@ -118,7 +118,7 @@ void Transfers::loop() {
 
 void Transfers::finish(Part& part) {
   try {
-    check(cudaEventSynchronize(part.block->done), "a kernel before this read");
+    check(cudaEventSynchronize(part.block->done), "a kernel before it");
     if (part.host && part.bytes > 0) std::memcpy(part.host, part.block->data, part.bytes);
     if (part.hasFaults && part.fault.empty()) part.fault = faults_.describe(part.block->data + part.block->bytes);
   } catch (const std::exception& error) {

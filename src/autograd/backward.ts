@@ -6,6 +6,7 @@ import { full } from '../tensor/create.ts'
 import { keep, scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { type Edge, type Node, noGrad } from './graph.ts'
+import { computed, type Gradient, isLazy, type LazyGradient } from './lazyGradient.ts'
 
 /**
  * Adds ∂loss/∂leaf to the `grad` of every leaf that requires one, and frees the graph. `loss` must have one element.
@@ -67,15 +68,16 @@ function run(loss: Tensor, wanted: Set<Tensor> | undefined, seed?: Tensor): Map<
   const freed = order.find((node) => node.isFreed && needed.has(node))
   if (freed) throw new GraphError(`${freed.name}: the graph was freed by an earlier backward() or grad()`)
 
-  const pending = new Map<Node, (Tensor | undefined)[]>()
-  const deliver = (edge: Edge, gradient: Tensor): void => {
+  const pending = new Map<Node, (Gradient | undefined)[]>()
+  const deliver = (edge: Edge, gradient: Gradient): void => {
     if (!edge) return
     if ('leaf' in edge) {
-      found.set(edge.leaf, merge(found.get(edge.leaf), gradient))
+      found.set(edge.leaf, computed(merge(found.get(edge.leaf), gradient)))
     } else {
       let slots = pending.get(edge.node)
       if (!slots) pending.set(edge.node, (slots = new Array(edge.node.outputs).fill(undefined)))
-      slots[edge.index] = merge(slots[edge.index], gradient)
+      const sum = merge(slots[edge.index], gradient)
+      slots[edge.index] = edge.node.fuses && edge.index === 0 ? sum : computed(sum)
     }
   }
 
@@ -88,7 +90,7 @@ function run(loss: Tensor, wanted: Set<Tensor> | undefined, seed?: Tensor): Map<
           const needs = node.edges.map(isNeeded)
           // A rule may hand one tensor to two inputs, or its own dy on: each edge gets a reference of its own.
           const gradients = scope(() =>
-            node.gradients(outputs, needs).map((g, i) => (g && needs[i] ? g.detach() : undefined)),
+            node.gradients(outputs, needs).map((g, i) => (g && needs[i] ? (isLazy(g) ? g : g.detach()) : undefined)),
           )
           pending.delete(node)
           for (const output of outputs) output?.dispose()
@@ -109,9 +111,16 @@ function run(loss: Tensor, wanted: Set<Tensor> | undefined, seed?: Tensor): Map<
   return found
 }
 
-/** The sum of two gradients; takes over both. Adds in place where nothing else holds the memory. */
-function merge(sum: Tensor | undefined, gradient: Tensor): Tensor {
+/** The sum of two gradients; takes over both. Adds in place where nothing else holds the memory, and while computing
+ *  where one is lazy. */
+function merge(sum: Gradient | undefined, gradient: Gradient): Gradient {
   if (!sum) return gradient
+  if (isLazy(gradient) || isLazy(sum)) {
+    const [lazy, other] = isLazy(gradient) ? [gradient, computed(sum)] : [sum as LazyGradient, gradient]
+    const total = lazy.take(undefined, other)
+    other.dispose()
+    return total
+  }
   const [target, other] = sum.storage.refs === 1 ? [sum, gradient] : [gradient, sum]
   if (target.storage.refs === 1) {
     accumulate(target, other)

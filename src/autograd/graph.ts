@@ -1,16 +1,19 @@
 import { leaveScope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import type { Gradient } from './lazyGradient.ts'
 
 /** Where a gradient goes: to an output of an earlier op, or to a leaf tensor. */
 export type Edge = { node: Node; index: number } | { leaf: Tensor } | undefined
 
 /** ∂loss/∂inputs from ∂loss/∂outputs; an entry is undefined where that input needs none. `saved` are the tensors that
  *  were given to be saved, in order. */
-export type Rule<S extends readonly (Tensor | undefined)[]> = (
-  gradients: (Tensor | undefined)[],
+export type Rule<S extends readonly (Tensor | undefined)[], G extends Gradient = Tensor> = (
+  gradients: (G | undefined)[],
   saved: S,
   needs: boolean[],
-) => (Tensor | undefined)[]
+) => (Gradient | undefined)[]
+
+type AnyRule = Rule<readonly (Tensor | undefined)[], Gradient>
 
 /** An op that was applied: whom its gradients go to, how they are computed, and what that needs. It lives as long as a
  *  tensor or a later node holds it, and its saved tensors until backward() has used them. */
@@ -18,7 +21,9 @@ export class Node {
   readonly name: string
   readonly edges: readonly Edge[]
   readonly outputs: number
-  private rule: Rule<readonly (Tensor | undefined)[]> | undefined
+  /** Whether the rule takes the first output's gradient lazily: it ends in a LeakyReLU. */
+  readonly fuses: boolean
+  private rule: AnyRule | undefined
   private saved: readonly (Tensor | undefined)[]
   private refs = 0
 
@@ -26,14 +31,16 @@ export class Node {
     name: string,
     edges: readonly Edge[],
     outputs: number,
-    rule: Rule<readonly (Tensor | undefined)[]>,
+    rule: AnyRule,
     saved: readonly (Tensor | undefined)[],
+    fuses: boolean,
   ) {
     this.name = name
     this.edges = edges
     this.outputs = outputs
     this.rule = rule
     this.saved = saved
+    this.fuses = fuses
     for (const edge of edges) if (edge && 'node' in edge) edge.node.retain()
   }
 
@@ -55,7 +62,7 @@ export class Node {
     return this.rule === undefined
   }
 
-  gradients(outputs: (Tensor | undefined)[], needs: boolean[]): (Tensor | undefined)[] {
+  gradients(outputs: (Gradient | undefined)[], needs: boolean[]): (Gradient | undefined)[] {
     return this.rule!(outputs, this.saved, needs)
   }
 
@@ -112,19 +119,38 @@ export function recordOutputs<const S extends readonly (Tensor | undefined)[]>(
   save: S,
   rule: Rule<S>,
 ): void {
+  recordNode(name, outputs, inputs, save, rule as unknown as AnyRule, false)
+}
+
+/** As `recordOutputs`, for an op that ends in a LeakyReLU: the first output's gradient may come lazily, to be computed
+ *  together with that derivative. */
+export function recordActivation<const S extends readonly (Tensor | undefined)[]>(
+  name: string,
+  outputs: readonly Tensor[],
+  inputs: readonly (Tensor | undefined)[],
+  save: S,
+  rule: (dy: Gradient | undefined, others: (Tensor | undefined)[], saved: S, needs: boolean[]) => ReturnType<AnyRule>,
+): void {
+  const whole: Rule<S, Gradient> = ([dy, ...others], saved, needs) =>
+    rule(dy, others as (Tensor | undefined)[], saved, needs)
+  recordNode(name, outputs, inputs, save, whole as unknown as AnyRule, true)
+}
+
+function recordNode(
+  name: string,
+  outputs: readonly Tensor[],
+  inputs: readonly (Tensor | undefined)[],
+  save: readonly (Tensor | undefined)[],
+  rule: AnyRule,
+  fuses: boolean,
+): void {
   if (!inputs.some(wantsGrad)) return
   const saved = save.map((tensor) => {
     const alias = tensor?.detach()
     if (alias) leaveScope(alias)
     return alias
   })
-  const node = new Node(
-    name,
-    inputs.map(edgeOf),
-    outputs.length,
-    rule as unknown as Rule<readonly (Tensor | undefined)[]>,
-    saved,
-  )
+  const node = new Node(name, inputs.map(edgeOf), outputs.length, rule, saved, fuses)
   outputs.forEach((output, index) => {
     output.node = node
     output.outputIndex = index
@@ -138,7 +164,7 @@ export function record<const S extends readonly (Tensor | undefined)[]>(
   output: Tensor,
   inputs: readonly (Tensor | undefined)[],
   save: S,
-  rule: (dy: Tensor, saved: S, needs: boolean[]) => (Tensor | undefined)[],
+  rule: (dy: Tensor, saved: S, needs: boolean[]) => (Gradient | undefined)[],
 ): Tensor {
   recordOutputs(name, [output], inputs, save, (gradients, saved, needs) => rule(gradients[0]!, saved, needs))
   return output

@@ -5,8 +5,8 @@ import { Module } from '../nn/module.ts'
 import type { NormName } from '../nn/norms.ts'
 import { parseModelName, WideResNet } from '../nn/wideResNet.ts'
 import { cast } from '../ops/cast.ts'
+import { energyHead } from '../ops/energyHead.ts'
 import { withPrecision } from '../ops/precision.ts'
-import { pick } from '../ops/rows.ts'
 import { reshape } from '../ops/shape.ts'
 import { logsumexp } from '../ops/softmax.ts'
 import type { Generator } from '../random/generator.ts'
@@ -62,8 +62,13 @@ export class JemModel extends Module {
     })
   }
 
-  /** f(x)[y] for one label (i32) each: [batch]. */
-  jointLogDensity(x: Tensor, labels: Tensor): Tensor {
-    return pick(this.forward(x).logits, labels)
+  /** f(x), or f(x)[y] for one label (i32) each: [batch]. As `forward`, but where no parameter wants a gradient one kernel
+   *  goes from the last feature map to f, which makes sampling cheaper. */
+  logDensity(x: Tensor, labels?: Tensor): Tensor {
+    const head = labels ? this.classOutput : (this.energyOutput ?? this.classOutput) // of one logit, logsumexp is itself
+    const map = this.trunk.featureMap(x)
+    const f = withPrecision('fp32', () => energyHead(map, head.weight, { bias: head.bias, labels }))
+    map.dispose()
+    return f
   }
 }

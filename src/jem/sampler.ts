@@ -2,11 +2,10 @@ import { grad } from '../autograd/backward.ts'
 import { enableGrad, noGrad } from '../autograd/graph.ts'
 import { assign, clone } from '../ops/cast.ts'
 import { currentPrecision, type Precision, withPrecision } from '../ops/precision.ts'
-import { sum } from '../ops/reduce.ts'
-import { pick } from '../ops/rows.ts'
 import { type SgldOptions, sgldUpdate } from '../ops/training.ts'
 import type { Generator } from '../random/generator.ts'
 import { type Captured, capture } from '../tensor/capture.ts'
+import { full } from '../tensor/create.ts'
 import { keep, scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { JemModel } from './model.ts'
@@ -120,8 +119,8 @@ export function inputGradient(model: JemModel, x: Tensor, labels?: Tensor): Tens
     enableGrad(() => {
       const leaf = x.detach()
       leaf.requiresGrad = true
-      const { logits, f } = model.forward(leaf)
-      return grad(sum(labels ? pick(logits, labels) : f), [leaf])[0]
+      const f = model.logDensity(leaf, labels)
+      return grad(f, [leaf], full(f.shape, 1, { dtype: f.dtype, device: f.device }))[0]
     }),
   )
 }

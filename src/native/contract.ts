@@ -160,6 +160,29 @@ export interface NativeOps {
   logsumexpBackward(x: Handle, y: Handle, dy: Handle, dx: Handle, rows: number, columns: number): void
   crossEntropy(x: Handle, labels: Handle, loss: Handle, rows: number, columns: number): void
   crossEntropyBackward(x: Handle, labels: Handle, dy: Handle, dx: Handle, rows: number, columns: number): void
+  energyHead(
+    x: Handle,
+    weight: Handle,
+    bias: Handle,
+    labels: Handle,
+    f: Handle,
+    gradient: Handle,
+    batch: number,
+    positions: number,
+    channels: number,
+    classes: number,
+  ): void
+  energyHeadBackward(
+    gradient: Handle,
+    dy: Handle,
+    signs: Handle,
+    add: Handle,
+    dx: Handle,
+    batch: number,
+    positions: number,
+    channels: number,
+    slope: number,
+  ): void
   randomUniform(...args: [y: Handle, n: number, low: number, high: number, ...philox: Philox]): void
   randomNormal(...args: [y: Handle, n: number, mean: number, std: number, ...philox: Philox]): void
   randomInt(...args: [y: Handle, n: number, low: number, high: number, ...philox: Philox]): void
@@ -254,6 +277,8 @@ export const signatures = {
   logsumexpBackward: 'in in in out integer integer',
   crossEntropy: 'in in out integer integer',
   crossEntropyBackward: 'in in in out integer integer',
+  energyHead: 'in in in? in? out out? integer integer integer integer',
+  energyHeadBackward: 'in in in? in? out integer integer integer number',
   randomUniform: 'out integer number number philox',
   randomNormal: 'out integer number number philox',
   randomInt: 'out integer integer integer philox',

@@ -76,6 +76,14 @@ export class WideResNet extends Module {
 
   /** One generator step per block with dropout in training mode. */
   forward(x: Tensor, dropoutGenerator?: Generator): Tensor {
+    const map = this.featureMap(x, dropoutGenerator)
+    const pooled = globalAvgPool(map)
+    map.dispose()
+    return pooled
+  }
+
+  /** The last feature map, activated, whose mean is the features: [batch, ⌈height/4⌉, ⌈width/4⌉, 64·width]. */
+  featureMap(x: Tensor, dropoutGenerator?: Generator): Tensor {
     const [, height, width] = expectShape('WideResNet', 'x', x, ['batch', 'height', 'width', this.channels])
     if (height < smallestImage || width < smallestImage) {
       throw new ShapeError(
@@ -98,11 +106,10 @@ export class WideResNet extends Module {
       release(features)
       features = next
     }
-    const pooled = scope(() =>
-      globalAvgPool(features.activated ?? leakyRelu(this.bn1!.forward(features.pre), leakySlope)),
-    )
+    if (features.activated) return features.activated
+    const activated = scope(() => leakyRelu(this.bn1!.forward(features.pre), leakySlope))
     release(features)
-    return pooled
+    return activated
   }
 }
 

@@ -1,9 +1,10 @@
-import { recordOutputs, wantsGrad } from '../autograd/graph.ts'
+import { recordActivation, recordOutputs, wantsGrad } from '../autograd/graph.ts'
+import { type Gradient, isLazy, LazyGradient } from '../autograd/lazyGradient.ts'
 import { ShapeError } from '../errors.ts'
 import type { ConvShape, NativeOps } from '../native/contract.ts'
 import { empty, type Tensor } from '../tensor/tensor.ts'
 import { expectAlike, expectDType, expectShape, shapeText } from './check.ts'
-import { currentPrecision, multiplying, rounded } from './precision.ts'
+import { currentPrecision, multiplying, type Precision, rounded } from './precision.ts'
 import { signBits } from './unary.ts'
 
 export interface Conv2dOptions {
@@ -94,25 +95,54 @@ function convolveAlike(x: Tensor, weight: Tensor, options: Conv2dOptions, both: 
     leakySlope ?? 1,
   )
 
+  const outputs = pre ? [y, pre] : [y]
   const save = [wantsGrad(weight) ? x : undefined, wantsGrad(x) ? weight : undefined, signs] as const
-  recordOutputs('conv2d', pre ? [y, pre] : [y], inputs, save, ([dy, dpre], [x_, w_, signs_], needs) => {
-    let dz = dpre // ∂loss/∂(value before the activation)
-    if (dy) {
-      dz = signs_ ? activationBackward(dy, signs_, leakySlope!, dpre) : dy
-    }
+  /** From dz, ∂loss/∂(value before the activation). */
+  const gradients = (dz: Tensor | undefined, [x_, w_]: typeof save, needs: boolean[]): (Gradient | undefined)[] => {
     if (!dz) return []
-    const dx = needs[0] ? empty(x.shape, dz.dtype, dz.device) : undefined
+    const dx = needs[0] ? inputGradient(dz, w_!, x.shape, s, precision) : undefined
     const native = multiplying(dz, precision)
-    if (dx) native.conv2dBackwardInput(dz.handle, w_!.handle, 0, 0, dx.handle, ...s, 1)
     const [dw, db] = weightGradients(native, x_, dz, s, weight.shape, needs[1], needs[2])
     return [dx, dw, db, needs[3] ? dz : undefined]
-  })
+  }
+  if (signs) {
+    recordActivation('conv2d', outputs, inputs, save, (dy, [dpre], saved, needs) =>
+      gradients(dy ? activationBackward(dy, saved[2]!, leakySlope!, dpre) : dpre, saved, needs),
+    )
+  } else {
+    recordOutputs('conv2d', outputs, inputs, save, ([dz], saved, needs) => gradients(dz, saved, needs))
+  }
   signs?.dispose() // the graph has its own reference
   return [y, pre]
 }
 
+/** ∂loss/∂x, computed where it arrives: there may be the bits of x's own activation, and another gradient to add. */
+function inputGradient(
+  dz: Tensor,
+  weight: Tensor,
+  shape: readonly number[],
+  s: ConvShape,
+  precision: Precision,
+): LazyGradient {
+  return new LazyGradient([dz, weight], ([dz_, w_], derivative, add) => {
+    const dx = empty(shape, dz_.dtype, dz_.device)
+    const { signs, slope = 1 } = derivative ?? {}
+    multiplying(dz_, precision).conv2dBackwardInput(
+      dz_.handle,
+      w_.handle,
+      signs?.handle ?? 0,
+      add?.handle ?? 0,
+      dx.handle,
+      ...s,
+      slope,
+    )
+    return dx
+  })
+}
+
 /** dy · (bit ? 1 : slope) + add */
-function activationBackward(dy: Tensor, signs: Tensor, slope: number, add: Tensor | undefined): Tensor {
+function activationBackward(dy: Gradient, signs: Tensor, slope: number, add: Tensor | undefined): Tensor {
+  if (isLazy(dy)) return dy.take({ signs, slope }, add)
   const dz = empty(dy.shape, dy.dtype, dy.device)
   dy.native.leakyReluBackward(dy.handle, signs.handle, add?.handle ?? 0, dz.handle, dy.size, slope)
   return dz

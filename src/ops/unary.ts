@@ -1,6 +1,7 @@
 /** Element-wise functions of one tensor: same shape, f32, f64 or bf16 (computed in f32). All throw DTypeError. The
  *  derivative of each is in the backend, beside the function (native/cpu/kernels/elementwise.cc). */
-import { record, wantsGrad } from '../autograd/graph.ts'
+import { record, recordActivation, wantsGrad } from '../autograd/graph.ts'
+import { isLazy } from '../autograd/lazyGradient.ts'
 import { unaryKinds } from '../native/contract.ts'
 import { empty, type Tensor } from '../tensor/tensor.ts'
 import { expectDType, expectShape } from './check.ts'
@@ -62,7 +63,10 @@ export function leakyRelu(x: Tensor, slope = 0.2): Tensor {
   }
   using signs = signBits(x)
   x.native.leakyRelu(x.handle, y.handle, signs.handle, x.size, slope)
-  return record('leakyRelu', y, [x], [signs], (dy, [bits]) => [leakyReluBackward(dy, bits, slope)])
+  recordActivation('leakyRelu', [y], [x], [signs], (dy, _, [bits]) => [
+    isLazy(dy) ? dy.take({ signs: bits, slope }) : leakyReluBackward(dy!, bits, slope),
+  ])
+  return y
 }
 
 /** dy · (bit ? 1 : slope) */

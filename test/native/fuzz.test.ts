@@ -38,6 +38,8 @@ const dtypesOf: Record<string, string> = {
   conv2dBackwardInput: 'f32 f32 u8 f32 f32',
   crossEntropy: 'f32 i32 f32',
   crossEntropyBackward: 'f32 i32 f32 f32',
+  energyHead: 'f32 f32 f32 i32 f32 f32',
+  energyHeadBackward: 'f32 f32 u8 f32 f32',
   randomInt: 'i32',
   adam: 'f32 f32 f32 f32 f64',
   sgd: 'f32 f32 f32 f64',

@@ -9,7 +9,7 @@ import { ones, tensor, zeros } from '../../src/tensor/create.ts'
 import { memory, synchronize } from '../../src/tensor/memory.ts'
 import { scope } from '../../src/tensor/scope.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
-import { devices } from '../ops/drive.ts'
+import { devices, emulated } from '../ops/drive.ts'
 
 describe.each(devices)('%s', (device) => {
   test('a fault in a kernel is told at the next read, by the name of the op, and the engine goes on', async () => {
@@ -101,8 +101,9 @@ describe.each(devices)('%s', (device) => {
 
   test('the event loop runs on while ops run', async () => {
     const generator = new Generator(1)
-    using a = uniform([1024, 1024], generator, { device })
-    using b = uniform([1024, 1024], generator, { device })
+    const n = emulated(device) ? 64 : 1024
+    using a = uniform([n, n], generator, { device })
+    using b = uniform([n, n], generator, { device })
     const before = memory(device).tensors
     let ticks = 0
     const timer = setInterval(() => ticks++, 1)

@@ -12,6 +12,11 @@ import { type Case, type Row, running, tolerances } from './table.ts'
 /** The devices that are built here. */
 export const devices: readonly Device[] = (['cpu', 'cuda'] as const).filter((device) => addonPath(device))
 
+/** Whether the device is there and is the emulator, which is thousands of times slower than what it stands for. */
+export function emulated(device: Device): boolean {
+  return devices.includes(device) && nativeDevice(device).addon.properties().compiledFor === 'the emulator'
+}
+
 /** The dtypes that the device computes with: a GPU has no f64 kernels. */
 export function dtypesOn<D extends DType>(device: Device, dtypes: readonly D[]): D[] {
   return dtypes.filter((dtype) => device === 'cpu' || dtype !== 'f64')

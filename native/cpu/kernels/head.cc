@@ -1,4 +1,6 @@
-// Softmax, log-sum-exp and cross-entropy over rows of logits, and their gradients.
+// Softmax, log-sum-exp and cross-entropy over rows of logits, and their gradients; and the whole head of an
+// energy-based classifier (pooling, linear map, log-sum-exp), whose gradient is one row per image that every position
+// shares.
 //
 // With L(x) = log Σ exp x, all are written with the row's maximum m subtracted: e[c] = exp(x[c] − m), s = Σ e, so that
 // nothing overflows. A row of −∞ alone gives L = −∞, one with +∞ gives +∞, one with NaN gives NaN. Bound by exp (one
@@ -7,6 +9,7 @@
 // Measured (elements.h), 16 columns: softmax 0.31·10⁹, logsumexp 0.35·10⁹ elements/s.
 #include "../columns.h"
 #include "../kernels.h"
+#include "../sign_bits.h"
 
 namespace langevin::LANGEVIN_ISA {
 
@@ -185,6 +188,110 @@ void crossEntropyBackward(Stream& stream, In x, In labels, In dy, Out dx, int64_
   });
 }
 
+// ---- the fused head: pooling, linear map and log-sum-exp, and its gradient ----
+
+/// log Σ exp z, or z[label] where label ≥ 0; z becomes its gradient to z.
+template <class C>
+LANGEVIN_INLINE C energyOfRow(C* z, int64_t n, int64_t label) {
+  if (label < 0) {
+    const C f = logSumExpOfRow(z, n);
+    softmaxTimes(z, C(1), -1, z, n);
+    return f;
+  }
+  const C f = z[label];
+  for (int64_t k = 0; k < n; ++k) z[k] = k == label ? C(1) : C(0);
+  return f;
+}
+
+/// run(element type of x, element type of `other`): the same, or bf16 and float.
+template <class Run>
+LANGEVIN_INLINE void withMixed(DType x, DType other, const Run& run) {
+  withFloat(x, [&](auto type) {
+    using T = decltype(type);
+    if (sizeof(T) == 2 && other == DType::f32) return run(type, ComputeOf<T>{});
+    run(type, type);
+  });
+}
+
+void energyHead(Stream& stream, In x, In weight, OptIn bias, OptIn labels, Out f, OptOut gradient, int64_t batch,
+                int64_t positions, int64_t channels, int64_t classes) {
+  const int64_t n = countOf(batch, positions, channels), weightCount = countOf(channels, classes);
+  const int64_t featureCount = countOf(batch, channels);
+  const int32_t* const label = labels.as<int32_t>(batch);
+  if (label) checkIndices(label, batch, classes);
+  withMixed(x.dtype, weight.dtype, [&](auto type, auto weightType) {
+    using T = decltype(type);
+    using W = decltype(weightType);
+    using C = ComputeOf<T>;
+    const T* const source = x.as<T>(n);
+    const W* const w = weight.as<W>(weightCount);
+    const W* const shift = bias.as<W>(classes);
+    W* const target = f.as<W>(batch);
+    C* const slope = gradient.as<C>(featureCount);
+    if (classes == 0) fault("a head of no classes");
+    const double scale = 1 / static_cast<double>(positions);
+    const int64_t width = repeatsOf(channels, positions) * channels;
+    stream.parallel(batch, [&](int64_t i, int thread) {
+      double* const pooled = static_cast<double*>(stream.scratch(
+          thread, 1, sizeof(double) * static_cast<size_t>(width + classes) + sizeof(C) * static_cast<size_t>(classes)));
+      double* const sums = pooled + width;
+      C* const z = reinterpret_cast<C*>(sums + classes);
+      reduceRows<SumOf>(source + i * positions * channels, positions, channels, pooled);
+      for (int64_t k = 0; k < classes; ++k) sums[k] = 0;
+      for (int64_t c = 0; c < channels; ++c) {
+        for (int64_t k = 0; k < classes; ++k) sums[k] += pooled[c] * static_cast<double>(widen(w[c * classes + k]));
+      }
+      for (int64_t k = 0; k < classes; ++k) {
+        z[k] = static_cast<C>(sums[k] * scale + (shift ? static_cast<double>(widen(shift[k])) : 0.0));
+      }
+      target[i] = narrow<W>(energyOfRow(z, classes, label ? label[i] : -1));
+      if (!slope) return;
+      for (int64_t c = 0; c < channels; ++c) {
+        double sum = 0;
+        for (int64_t k = 0; k < classes; ++k) {
+          sum += static_cast<double>(z[k]) * static_cast<double>(widen(w[c * classes + k]));
+        }
+        slope[i * channels + c] = static_cast<C>(sum * scale);
+      }
+    });
+  });
+}
+
+/// Blocks of elements, not of images, so that no byte of sign bits is shared.
+void energyHeadBackward(Stream& stream, In gradient, In dy, OptIn signs, OptIn add, Out dx, int64_t batch,
+                        int64_t positions, int64_t channels, double slope) {
+  const int64_t n = countOf(batch, positions, channels), featureCount = countOf(batch, channels);
+  const uint8_t* const bits = signs.as<uint8_t>(ceilDiv(n, 8));
+  withMixed(dx.dtype, dy.dtype, [&](auto type, auto factorType) {
+    using T = decltype(type);
+    using C = ComputeOf<T>;
+    const C* const slopes = gradient.as<C>(featureCount);
+    const auto* const factors = dy.as<decltype(factorType)>(batch);
+    const T* const other = add.as<T>(n);
+    T* const target = dx.as<T>(n);
+    forBlocks(stream, n, [&](int64_t begin, int64_t end) {
+      for (int64_t at = begin; at < end;) {  // what is left of a position, or the whole of it
+        const int64_t image = at / (positions * channels), channel = at % channels;
+        const int64_t length = smaller(channels - channel, end - at);
+        const C* const from = slopes + image * channels + channel;
+        const C factor = widen(factors[image]);
+        T* const to = target + at;
+        const T* const plus = bits ? nullptr : other;
+        LANGEVIN_INDEPENDENT
+        for (int64_t c = 0; c < length; ++c) {
+          const C v = factor * from[c];
+          to[c] = narrow<T>(plus ? v + widen(plus[at + c]) : v);
+        }
+        at += length;
+      }
+      if (bits) {
+        applySigns(target + begin, bits + begin / 8, other ? other + begin : nullptr, target + begin, end - begin,
+                   static_cast<C>(slope));
+      }
+    });
+  });
+}
+
 }  // namespace
 
 void fillHead(OpTable& ops) {
@@ -194,6 +301,8 @@ void fillHead(OpTable& ops) {
   ops.logsumexpBackward = logsumexpBackward;
   ops.crossEntropy = crossEntropy;
   ops.crossEntropyBackward = crossEntropyBackward;
+  ops.energyHead = energyHead;
+  ops.energyHeadBackward = energyHeadBackward;
 }
 
 }  // namespace langevin::LANGEVIN_ISA
