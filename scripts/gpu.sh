@@ -8,7 +8,7 @@
 # network, no npm, no Node: those parts come in .gpu/, which scripts/gpu-pack.mjs makes elsewhere. Writes gpu.json,
 # gpu.md, gpu.log and what the conformance suite recorded to FOLDER ($OUT, or bench/results). Every step has a time limit
 # of its own; one that fails is noted, and the next runs. Without a GPU it is a dry run: tiny sizes, on the addon that
-# LANGEVIN_CUDA_ADDON names (the emulator's) or else on the CPU.
+# LANGEVIN_CUDA_ADDON names (the emulator's) or else on the CPU, and results go to build/gpu-dry-run.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 started=$(date +%s)

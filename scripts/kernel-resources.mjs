@@ -21,10 +21,19 @@ const cache = join(root, 'build-resources')
 const page = join(root, 'docs/kernel-resources.md')
 const architectures = ['sm_80', 'sm_90a']
 const flags = ['-std=c++17', '-O3', '-fmad=false']
-/** Kernels whose spills fail the build. */
-const hot = [/^conv/, /^sgld/i, /^adam/i]
+/** Kernels whose spills fail the build; each instance has a row of its own. */
+const hot = [/^sm90::(convolve|weightGradient)</, /^multiplyTiles</, /^sgldKernel</, /^adamKernel/]
+/** Kernels that exist on Hopper alone: what is compiled for sm_80 in their place is empty. */
+const hopperOnly = /^sm90::(convolve|weightGradient)</
 /** Dynamic shared memory is known only where kernels are launched: bytes by readable name. */
-const dynamicShared = []
+const dynamicShared = [
+  {
+    // Tile of native/cuda/kernels/convolution_sm90_plan.h: a stage has two boxes of 64·parts pixels and the weights, each
+    // 64 channels of bf16 deep; two barriers a stage and one more.
+    pattern: /^sm90::.*Tile<(\d+), (\d+), (\d+), \d+>/,
+    bytes: ([parts, channels, stages]) => stages * 128 * (2 * 64 * parts + channels) + 8 * (2 * stages + 1),
+  },
+]
 /** Threads of a block where a kernel has no __launch_bounds__: kThreads of native/cuda/elements.h. */
 const usualThreads = 256
 
@@ -41,14 +50,19 @@ function nvccVersion() {
   return /release ([\d.]+)/.exec(done.stdout)[1]
 }
 
-const headers = ['native/core', 'native/cuda', 'native/cuda/kernels']
-  .flatMap((path) => readdirSync(join(root, path)).map((name) => join(root, path, name)))
-  .filter((path) => /\.(h|cuh)$/.test(path))
-  .sort()
+/** The file and all that it includes by name in quotes. */
+function withIncludes(path, found = new Set()) {
+  if (found.has(path) || !existsSync(path)) return found
+  found.add(path)
+  for (const [, name] of readFileSync(path, 'utf8').matchAll(/^#\s*include "(.+)"/gm)) {
+    withIncludes(join(dirname(path), name), found)
+  }
+  return found
+}
 
 function compile(source, version) {
   const hash = createHash('sha256').update([version, ...flags].join(' '))
-  for (const path of [...headers, source]) hash.update(readFileSync(path))
+  for (const path of withIncludes(source)) hash.update(readFileSync(path))
   const kept = join(cache, `${basename(source)}-${hash.digest('hex').slice(0, 16)}.json`)
   if (existsSync(kept)) return JSON.parse(readFileSync(kept, 'utf8'))
 
@@ -152,7 +166,7 @@ const version = nvccVersion()
 const sources = readdirSync(folder)
   .filter((name) => name.endsWith('.cu') && (!options.only || name === options.only))
   .sort()
-const kernels = []
+let kernels = []
 const notes = []
 for (const name of sources) {
   process.stderr.write(`${name} … `)
@@ -162,12 +176,13 @@ for (const name of sources) {
   kernels.push(...result.kernels)
   notes.push(...result.notes)
 }
+kernels = kernels.filter(({ name, architecture }) => architecture === 'sm_90a' || !hopperOnly.test(name))
 const problems = options.only ? [] : problemsOf(kernels, notes, hot)
 for (const kernel of kernels) {
   kernel.threads ??= usualThreads
   if (!kernel.usesDynamicShared) continue
   const known = dynamicShared.find(({ pattern }) => pattern.test(kernel.name))
-  if (known) kernel.sharedBytes += known.bytes(kernel.name)
+  if (known) kernel.sharedBytes += known.bytes(known.pattern.exec(kernel.name).slice(1).map(Number))
   else problems.push(`${kernel.name} has dynamic shared memory of unknown size: add it to kernel-resources.mjs`)
 }
 const table = tableOf(kernels, version)

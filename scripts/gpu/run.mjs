@@ -27,7 +27,7 @@ const { values: options } = parseArgs({
     only: { type: 'string' },
     skip: { type: 'string' },
     minutes: { type: 'string', default: '9' },
-    out: { type: 'string', default: process.env.OUT || 'bench/results' },
+    out: { type: 'string' },
   },
 })
 const names = (list) => (list ? list.split(',').map((name) => name.trim()) : undefined)
@@ -40,6 +40,8 @@ for (const name of [...(names(options.only) ?? []), ...(names(options.skip) ?? [
 const packFile = '.gpu/pack.json'
 const pack = existsSync(packFile) ? JSON.parse(readFileSync(packFile, 'utf8')) : undefined
 const gpu = describeGpu()
+/** A dry run's figures are none, and do not belong among results. */
+const out = options.out ?? (process.env.OUT || (gpu ? 'bench/results' : 'build/gpu-dry-run'))
 const context = {
   gpu,
   device: gpu || process.env.LANGEVIN_CUDA_ADDON ? 'cuda' : 'cpu',
@@ -59,8 +61,8 @@ const document = {
   steps: [],
 }
 const endsAt = (Number(options.started) + 60 * Number(options.minutes)) * 1000
-mkdirSync(options.out, { recursive: true })
-const log = join(options.out, 'gpu.log')
+mkdirSync(out, { recursive: true })
+const log = join(out, 'gpu.log')
 writeFileSync(log, '')
 const watch = gpu && new GpuWatch()
 
@@ -114,8 +116,8 @@ function detailOf(output, status, code) {
 }
 
 function write() {
-  writeFileSync(join(options.out, 'gpu.json'), `${JSON.stringify(document, null, 2)}\n`)
-  writeFileSync(join(options.out, 'gpu.md'), reportOf(document))
+  writeFileSync(join(out, 'gpu.json'), `${JSON.stringify(document, null, 2)}\n`)
+  writeFileSync(join(out, 'gpu.md'), reportOf(document))
 }
 
 process.stdout.write(
@@ -129,7 +131,7 @@ for (const step of steps) {
   const file = step.json && join(context.work, step.json)
   if (file && existsSync(file)) document[step.name.replace('bench ', '')] = JSON.parse(readFileSync(file, 'utf8'))
   if (step.keeps && existsSync(join(context.work, step.keeps))) {
-    copyFileSync(join(context.work, step.keeps), join(options.out, step.keeps))
+    copyFileSync(join(context.work, step.keeps), join(out, step.keeps))
   }
   const time = outcome.seconds === undefined ? '' : ` ${outcome.seconds.toFixed(0)} s`
   process.stdout.write(`${step.name}: ${outcome.status}${time}${outcome.detail ? `, ${outcome.detail}` : ''}\n`)
@@ -139,6 +141,6 @@ watch?.stop()
 rmSync(context.work, { recursive: true, force: true })
 document.seconds = (Date.now() / 1000 - Number(options.started)).toFixed(0)
 write()
-process.stdout.write(`\n${reportOf(document)}\nwritten: ${join(options.out, 'gpu.json')}, gpu.md, gpu.log\n`)
+process.stdout.write(`\n${reportOf(document)}\nwritten: ${join(out, 'gpu.json')}, gpu.md, gpu.log\n`)
 const failed = document.steps.filter(({ status }) => status === 'failed' || status === 'timed out')
 process.exit(failed.length > 0 ? 1 : 0)
