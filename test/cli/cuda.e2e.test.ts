@@ -19,7 +19,7 @@ describe.runIf(emulated('cuda'))('commands on the GPU', { timeout: 240_000 }, ()
     const { code, stdout } = await langevin('doctor --json')
     const report = JSON.parse(stdout)
     expect(report.cuda).toMatchObject({
-      name: 'langevin emulator',
+      properties: { name: 'langevin emulator' },
       kernels: 'sm90',
       available: ['simt', 'sm80', 'sm90'],
     })

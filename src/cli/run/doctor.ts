@@ -38,7 +38,7 @@ interface DoctorReport {
   instructionSet?: string
   threads?: number
   /** Of the CUDA device, where it opens: GPU, driver, what the addon is compiled for, and the kernels in use. */
-  cuda?: Record<string, string> & { kernels: string; available: string[] }
+  cuda?: { properties: Record<string, string>; kernels: string; available: string[] }
   gpus: GpuReport[]
   /** What was looked at, and why no GPU was found where there is none. */
   gpuSearch: string
@@ -115,7 +115,7 @@ function examineCuda(kernels: DoctorReport['kernels']): DoctorReport['cuda'] {
     kernels[`cuda ${level}`] = checkKernels('cuda')
   }
   addon.setVariant(best)
-  return { ...addon.properties(), kernels: best, available }
+  return { properties: addon.properties(), kernels: best, available }
 }
 
 /** GPUs as nvidia-smi tells, or else whether the driver is there at all. */
@@ -163,9 +163,12 @@ function asText(report: DoctorReport): string {
     ['CUDA addon', describe(addons.cuda)],
     ...(report.cuda
       ? [
-          ['CUDA device', `${report.cuda.name}, compute capability ${report.cuda.computeCapability}`],
-          ['driver', `${report.cuda.driver}; the addon was built with ${report.cuda.runtime}`],
-          ['compiled for', report.cuda.compiledFor],
+          [
+            'CUDA device',
+            `${report.cuda.properties.name}, compute capability ${report.cuda.properties.computeCapability}`,
+          ],
+          ['driver', `${report.cuda.properties.driver}; the addon was built with ${report.cuda.properties.runtime}`],
+          ['compiled for', report.cuda.properties.compiledFor],
           ['CUDA kernels', `${report.cuda.kernels} (available: ${report.cuda.available.join(', ')})`],
         ]
       : []),
