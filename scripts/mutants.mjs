@@ -227,4 +227,99 @@ const reductions = [
   },
 ]
 
-export const mutants = [...memory, ...elementwise, ...randomAndTraining, ...reductions]
+const wide = (layer) => ({
+  file: 'test/ops/conv2d-hopper.test.ts',
+  name: `cuda: wide layers in bf16 ${layer}: outputs and gradients are the bf16 nearest to float64`,
+})
+const hopperKernel = `${kernels}/convolution_sm90_kernel.h`
+const hopperWeight = `${kernels}/convolution_sm90_weight.cu`
+const hopperPlan = `${kernels}/convolution_sm90_plan.cu`
+
+const hopper = [
+  {
+    what: 'results are copied out without the fence between ordinary writes and TMA',
+    file: hopperKernel,
+    from: '  ptx::fenceAsyncShared();\n',
+    to: '',
+    test: wide('160 channels'),
+  },
+  {
+    what: 'results are copied out before all warps have written them',
+    file: hopperKernel,
+    from: '  ptx::syncBarrier(1 + consumer, 128);\n',
+    to: '',
+    test: wide('160 channels'),
+  },
+  {
+    what: 'a stage is freed while the last products still read it',
+    file: hopperKernel,
+    from: 'if (previous >= 0) release(plan, ring, previous);\n    previous = turn.slot;',
+    to: 'release(plan, ring, turn.slot);\n    previous = -1;',
+    test: wide('160 channels'),
+  },
+  {
+    what: "the cluster's other block is not told that a stage is free",
+    file: hopperKernel,
+    from: 'ptx::arriveAt(ring.empty(slot), thread)',
+    to: 'ptx::arriveAt(ring.empty(slot), ptx::clusterRank())',
+    test: wide('tiles of 256 pixels in clusters'),
+  },
+  {
+    what: 'weights are multicast to one block of two',
+    file: hopperKernel,
+    from: 'kBothBlocks = 3',
+    to: 'kBothBlocks = 1',
+    test: wide('tiles of 256 pixels in clusters'),
+  },
+  {
+    what: "a block ends while the cluster's other one still writes to it",
+    file: hopperKernel,
+    from: 'arrive at its barriers.\n  if (plan.cluster == 2) {',
+    to: 'arrive at its barriers.\n  if (false) {',
+    test: wide('tiles of 256 pixels in clusters'),
+  },
+  {
+    what: 'barriers are used before they are ready',
+    file: hopperKernel,
+    from: '  } else {\n    __syncthreads();\n  }',
+    to: '  }',
+    test: wide('32 channels of an odd size'),
+  },
+  {
+    what: 'sign bits of a word are gathered from half of its lanes',
+    file: hopperKernel,
+    from: '          signs[h] |= __shfl_xor_sync(0xffffffffu, signs[h], 2);\n',
+    to: '',
+    test: wide('160 channels'),
+  },
+  {
+    what: 'the descriptor of weights steps over half a chunk',
+    file: hopperKernel,
+    from: '32 * kSwizzle)',
+    to: '16 * kSwizzle)',
+    test: wide('160 channels'),
+  },
+  {
+    what: 'a cut image is read at the wrong parity of rows',
+    file: hopperPlan,
+    from: 'partOf(column), parityOf(row)',
+    to: 'partOf(column), 0',
+    test: wide('a stride of 2 to more channels'),
+  },
+  {
+    what: 'the weight gradient multiplies a stage before it has come',
+    file: hopperWeight,
+    from: '    ptx::waitBarrier(ring.full(turn.slot), turn.parity);\n',
+    to: '',
+    test: wide('160 channels'),
+  },
+  {
+    what: 'the weight gradient leaves out the last cut of the pixels',
+    file: hopperWeight,
+    from: 'for (int cut = 1; cut < cuts; ++cut)',
+    to: 'for (int cut = 1; cut + 1 < cuts; ++cut)',
+    test: wide('160 channels'),
+  },
+]
+
+export const mutants = [...memory, ...elementwise, ...randomAndTraining, ...reductions, ...hopper]
