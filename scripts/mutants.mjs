@@ -232,20 +232,22 @@ const wide = (layer) => ({
   name: `cuda: wide layers in bf16 ${layer}: outputs and gradients are the bf16 nearest to float64`,
 })
 const hopperKernel = `${kernels}/convolution_sm90_kernel.h`
+const hopperEpilogue = `${kernels}/convolution_sm90_epilogue.h`
+const hopperRing = `${kernels}/convolution_sm90_ring.h`
 const hopperWeight = `${kernels}/convolution_sm90_weight.cu`
 const hopperPlan = `${kernels}/convolution_sm90_plan.cu`
 
 const hopper = [
   {
     what: 'results are copied out without the fence between ordinary writes and TMA',
-    file: hopperKernel,
+    file: hopperEpilogue,
     from: '  ptx::fenceAsyncShared();\n',
     to: '',
     test: wide('160 channels'),
   },
   {
     what: 'results are copied out before all warps have written them',
-    file: hopperKernel,
+    file: hopperEpilogue,
     from: '  ptx::syncBarrier(1 + consumer, 128);\n',
     to: '',
     test: wide('160 channels'),
@@ -259,7 +261,7 @@ const hopper = [
   },
   {
     what: "the cluster's other block is not told that a stage is free",
-    file: hopperKernel,
+    file: hopperRing,
     from: 'ptx::arriveAt(barrier, own.channelPartner)',
     to: 'ptx::arriveAt(barrier, own.rank)',
     test: wide('tiles of 256 pixels in clusters'),
@@ -294,7 +296,7 @@ const hopper = [
   },
   {
     what: 'sign bits of a word are gathered from half of its lanes',
-    file: hopperKernel,
+    file: hopperEpilogue,
     from: '          signs[h] |= __shfl_xor_sync(0xffffffffu, signs[h], 2);\n',
     to: '',
     test: wide('160 channels'),
@@ -325,7 +327,7 @@ const hopper = [
     file: hopperWeight,
     from: 'for (int cut = 1; cut < cuts; ++cut)',
     to: 'for (int cut = 1; cut + 1 < cuts; ++cut)',
-    test: wide('160 channels'),
+    test: wide('tiles of 256 pixels in clusters'),
   },
 ]
 
