@@ -22,7 +22,7 @@ const fuzz = (op) => ({
   file: 'test/native/fuzz.test.ts',
   name: `cuda: a call with arbitrary arguments is done or refused ${op}`,
 })
-const hopper = (name) => ({ file: 'native/test/emulated_convolution_sm90.cc', name })
+const hopper = (name) => ({ file: 'native/test/emulator_convolution_sm90_test.cc', name })
 const tensorCores = { file: 'native/test/emulator_convolution_test.cc', name: 'bf16 on tensor cores' }
 const plain = { file: 'native/test/emulator_convolution_test.cc', name: 'f32 by plain kernels' }
 const stems = { file: 'native/test/emulator_convolution_test.cc', name: 'first layers, bf16' }
@@ -370,6 +370,34 @@ const hopperConvolutions = [
     from: 'constexpr uint16_t kBothBlocks = 3;',
     to: 'constexpr uint16_t kBothBlocks = 1;',
     test: several,
+  },
+  {
+    what: 'a block ends while the other one of its cluster still writes to it',
+    file: sm90,
+    from: 'arrive at its barriers.\n  if (plan.cluster == 2) {',
+    to: 'arrive at its barriers.\n  if (false) {',
+    test: several,
+  },
+  {
+    what: 'the descriptor of weights steps over half a chunk',
+    file: sm90,
+    from: '32 * kSwizzle)',
+    to: '16 * kSwizzle)',
+    test: wide,
+  },
+  {
+    what: 'a cut image is read at the wrong parity of rows',
+    file: `${kernels}/convolution_sm90_plan.cu`,
+    from: 'partOf(column), parityOf(row)',
+    to: 'partOf(column), 0',
+    test: hopper('forward, stride 2: cut images'),
+  },
+  {
+    what: 'the weight gradient multiplies a stage before it has come',
+    file: `${kernels}/convolution_sm90_weight.cu`,
+    from: '    ptx::waitBarrier(ring.full(turn.slot), turn.parity);\n',
+    to: '',
+    test: hopper('weight gradient, exact on whole numbers, for any number of cuts'),
   },
   {
     what: 'a stage of the weight gradient is freed while its products run',

@@ -64,6 +64,7 @@ void handle(int signal, siginfo_t* info, void* context) {
   processor.signalMessage = text;
 #if defined(__x86_64__) && defined(__linux__)
   auto* const registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  self->fiber->forgetFrames();
   registers[REG_RSP] = reinterpret_cast<greg_t>(self->fiber->stackTop() - 8) & ~greg_t{15};
   registers[REG_RSP] -= 8;  // as after a call
   registers[REG_RIP] = reinterpret_cast<greg_t>(&giveUp);
