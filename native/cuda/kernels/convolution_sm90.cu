@@ -21,6 +21,8 @@
 //
 // Dropped: weights in rows of 128 bytes for 160 channels in the forward pass (2.5 such rows: 24 KiB a stage instead of
 // 20, and so 3 stages); a producer limited to 24 registers (it spilled).
+#include <utility>
+
 #include "../../core/counts.h"
 #include "../convolution.h"
 #include "convolution_sm90_plan.h"
@@ -53,14 +55,14 @@ int tapsOfGradient(Plan& plan, const ConvShape& s) {
   return phases;
 }
 
-/// How many clusters of two blocks of this kernel the GPU runs at once.
-int activeClusters(const Stream& stream, Kernel kernel, size_t sharedBytes) {
+/// How many clusters of `blocks` blocks of this kernel the GPU runs at once.
+int activeClusters(const Stream& stream, Kernel kernel, size_t sharedBytes, unsigned blocks) {
   cudaLaunchAttribute attribute;
   attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim.x = 2;
+  attribute.val.clusterDim.x = blocks;
   attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
   cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(2);
+  config.gridDim = dim3(blocks);
   config.blockDim = dim3(kBlockThreads);
   config.dynamicSmemBytes = sharedBytes;
   config.stream = stream.handle();
@@ -111,6 +113,33 @@ int64_t tilesOf(const Plan& plan, int phases) {
   return ceilDiv(boxes.count(), 2) * (plan.channels / Tile::kChannels) * phases;
 }
 
+/// Sets the largest cluster that the tiles fill and that costs no further wave (clusters may leave multiprocessors of a
+/// group idle); returns how many blocks run at once.
+template <class Tile>
+int64_t chooseCluster(Stream& stream, Job& job) {
+  static const int active[2][2] = {{activeClusters(stream, forwardKernel<Tile>(), Tile::kSharedBytes, 2),
+                                    activeClusters(stream, forwardKernel<Tile>(), Tile::kSharedBytes, 4)},
+                                   {activeClusters(stream, inputGradientKernel<Tile>(), Tile::kSharedBytes, 2),
+                                    activeClusters(stream, inputGradientKernel<Tile>(), Tile::kSharedBytes, 4)}};
+  Plan& plan = job.plan;
+  plan.clusterPixels = plan.clusterChannels = 1;
+  const int64_t alone = int64_t{stream.gpu().multiprocessors} * Tile::kBlocksPerMultiprocessor;
+  // Every place of the ring must hold a stage of each tile: Ring::written counts on it.
+  int fewestTaps = plan.phases[0].taps;
+  for (int i = 1; i < job.phases; ++i) fewestTaps = plan.phases[i].taps < fewestTaps ? plan.phases[i].taps : fewestTaps;
+  const bool possible = Tile::kChannels >= 128 && fewestTaps * ceilDiv(plan.k, Tile::kSlice) >= Tile::kStages;
+  for (const auto& [pixels, channels] : {std::pair{2, 2}, std::pair{2, 1}, std::pair{1, 2}}) {
+    if (!possible || plan.pixelTiles % pixels != 0 || plan.channelTiles % channels != 0) continue;
+    const int64_t together =
+        int64_t{pixels * channels} * active[job.pass == Pass::forward ? 0 : 1][pixels * channels == 4 ? 1 : 0];
+    if (together == 0 || ceilDiv(plan.tiles, together) > ceilDiv(plan.tiles, alone)) continue;
+    plan.clusterPixels = pixels;
+    plan.clusterChannels = channels;
+    return together;
+  }
+  return alone;
+}
+
 template <class Tile>
 void run(Stream& stream, Job& job) {
   constexpr int kPixelsLog = Tile::kParts == 2 ? 7 : 6;
@@ -129,27 +158,12 @@ void run(Stream& stream, Job& job) {
 
   const Kernel kernel = job.pass == Pass::forward ? forwardKernel<Tile>() : inputGradientKernel<Tile>();
   plan.tiles = plan.pixelTiles * plan.channelTiles * job.phases;
-  plan.cluster = 1;
-  int64_t together = int64_t{stream.gpu().multiprocessors} * Tile::kBlocksPerMultiprocessor;
-  // In a cluster every place of the ring must hold a stage of each tile (Ring::written counts on it).
-  int fewestTaps = plan.phases[0].taps;
-  for (int i = 1; i < job.phases; ++i) fewestTaps = plan.phases[i].taps < fewestTaps ? plan.phases[i].taps : fewestTaps;
-  const bool longEnough = fewestTaps * static_cast<int>(ceilDiv(plan.k, Tile::kSlice)) >= Tile::kStages;
-  if (Tile::kChannels >= 128 && plan.pixelTiles % 2 == 0 && longEnough) {
-    static const int clusters[] = {activeClusters(stream, forwardKernel<Tile>(), Tile::kSharedBytes),
-                                   activeClusters(stream, inputGradientKernel<Tile>(), Tile::kSharedBytes)};
-    // Clusters may leave a multiprocessor of a group idle: not at the price of another wave.
-    const int64_t paired = 2 * clusters[job.pass == Pass::forward ? 0 : 1];
-    if (paired > 0 && ceilDiv(plan.tiles, paired) <= ceilDiv(plan.tiles, together)) {
-      plan.cluster = 2;
-      together = paired;
-    }
-  }
+  const int64_t together = chooseCluster<Tile>(stream, job);
   LaunchShape shape;
   shape.grid = dim3(static_cast<unsigned>(smaller(plan.tiles, together)));
   shape.block = dim3(kBlockThreads);
   shape.sharedBytes = Tile::kSharedBytes;
-  shape.cluster = static_cast<unsigned>(plan.cluster);
+  shape.cluster = static_cast<unsigned>(plan.clusterPixels * plan.clusterChannels);
   shape.overlapPrevious = true;
   shape.writes[0] = job.destination.base;
   shape.writes[1] = job.pre;

@@ -8,8 +8,10 @@
 //
 // Weights are [tap][cin][cout]. The forward pass multiplies by k = cin, so their rows lie along n: MN-major, in chunks
 // of 64 or 32 columns, 32 rows of k in each half of the stage. The gradient multiplies by k = cout: K-major, as they
-// lie. The halves are there so that the two blocks of a cluster, which have the same weights, load one each and
-// multicast it.
+// lie.
+//
+// Blocks of a cluster share what they load: the two with the same channels load half of the weights each and multicast
+// it to both; the two with the same pixels load one of the two boxes each.
 #pragma once
 #include "../wgmma.h"
 #include "convolution_sm90_plan.h"
@@ -42,14 +44,36 @@ struct Ring {
   LANGEVIN_DEVICE unsigned char* weights(int slot) const { return stage(slot) + kConsumers * Tile::kBoxBytes; }
   /// Completes when the stage is filled …
   LANGEVIN_DEVICE uint64_t* full(int slot) const { return reinterpret_cast<uint64_t*>(stage(Tile::kStages)) + slot; }
-  /// … and when every warpgroup that reads it (also those of the cluster's other block, which is written to) is done.
+  /// … and when every warpgroup is done that reads what this block's producer loads, here and in its partners.
   LANGEVIN_DEVICE uint64_t* empty(int slot) const { return full(Tile::kStages + slot); }
-  /// In a cluster: completes when all four warpgroups have written a tile's results, so that their places may be
-  /// multicast to again.
+  /// Completes when those warpgroups have written a tile's results, so that their places may be multicast to again.
   LANGEVIN_DEVICE uint64_t* written() const { return full(2 * Tile::kStages); }
 };
 
-/// A tile to make.
+/// This block's place in its cluster, which is 1 or 2 pixel tiles × 1 or 2 channel tiles; pixels are the fast axis.
+struct Place {
+  int pixel, channel;  // 0 or 1
+  /// The blocks with the same channels, and those with the same pixels, this one included, as a mask of ranks.
+  uint16_t sameChannels, samePixels;
+  int partners;  // blocks with either, this one included
+  /// Ranks of the partners with the same channels and with the same pixels; its own where there is none.
+  uint32_t rank, channelPartner, pixelPartner;
+
+  LANGEVIN_DEVICE explicit Place(const Plan& plan) {
+    const int pixels = plan.clusterPixels, channels = plan.clusterChannels;
+    const int own = static_cast<int>(blockIdx.x) % (pixels * channels);
+    rank = static_cast<uint32_t>(own);
+    pixel = own % pixels;
+    channel = own / pixels;
+    sameChannels = static_cast<uint16_t>(((1 << pixels) - 1) << (channel * pixels));
+    samePixels = static_cast<uint16_t>((channels == 2 ? 1 | 1 << pixels : 1) << pixel);
+    partners = pixels + channels - 1;
+    channelPartner = rank ^ (pixels == 2 ? 1u : 0u);
+    pixelPartner = rank ^ (channels == 2 ? static_cast<uint32_t>(pixels) : 0u);
+  }
+};
+
+/// A tile to make. Tiles are numbered by phase, channels and pixels of clusters, and by rank in the cluster.
 struct Work {
   Phase phase;
   int pixelTile;
@@ -57,10 +81,12 @@ struct Work {
   int iterations;  // stages to multiply
 
   LANGEVIN_DEVICE Work(const Plan& plan, int tile, int tileChannels) {
-    const int channelTile = tile / plan.pixelTiles;
-    pixelTile = tile % plan.pixelTiles;
-    phase = plan.phases[channelTile / plan.channelTiles];
-    channel = channelTile % plan.channelTiles * tileChannels;
+    const int size = plan.clusterPixels * plan.clusterChannels, rank = tile % size;
+    const int pixels = plan.pixelTiles / plan.clusterPixels, channels = plan.channelTiles / plan.clusterChannels;
+    const int cluster = tile / size;
+    pixelTile = cluster % pixels * plan.clusterPixels + rank % plan.clusterPixels;
+    channel = (cluster / pixels % channels * plan.clusterChannels + rank / plan.clusterPixels) * tileChannels;
+    phase = plan.phases[cluster / pixels / channels];
     iterations = phase.taps * ((plan.k + 63) / 64);
   }
 };
@@ -78,29 +104,46 @@ struct Corner {
 // ---- the producer: one thread ----
 
 template <class Tile, Pass pass>
-LANGEVIN_DEVICE void loadWeights(const Plan& plan, const Ring<Tile>& ring, int slot, int slice, int k, int channel) {
-  const uint32_t rank = plan.cluster == 2 ? ptx::clusterRank() : 0;
-  constexpr uint16_t kBothBlocks = 3;
+LANGEVIN_DEVICE void loadWeights(const Plan& plan, const Place& own, const Ring<Tile>& ring, int slot, int slice, int k,
+                                 int channel) {
+  const bool shared = plan.clusterPixels == 2;
 #  pragma unroll
-  for (uint32_t half = 0; half < 2; ++half) {
+  for (int half = 0; half < 2; ++half) {
     unsigned char* target = ring.weights(slot) + half * (Tile::kWeightBytes / 2);
     uint64_t* full = ring.full(slot);
-    const bool shared = plan.cluster == 2;
-    if (shared && half != rank) continue;  // the other block loads it for both
+    if (shared && half != own.pixel) continue;  // the partner loads it for both
     if constexpr (pass == Pass::forward) {
-      const int row = k + static_cast<int>(half) * 32, chunk = channel / Tile::kChunk;
+      const int row = k + half * 32, chunk = channel / Tile::kChunk;
       if (shared) {
-        ptx::loadBoxMulticast(target, &plan.weights, full, kBothBlocks, 0, row, chunk, slice);
+        ptx::loadBoxMulticast(target, &plan.weights, full, own.sameChannels, 0, row, chunk, slice);
       } else {
         ptx::loadBox(target, &plan.weights, full, 0, row, chunk, slice);
       }
     } else {
-      const int row = channel + static_cast<int>(half) * (Tile::kChannels / 2);
+      const int row = channel + half * (Tile::kChannels / 2);
       if (shared) {
-        ptx::loadBoxMulticast(target, &plan.weights, full, kBothBlocks, k, row, slice);
+        ptx::loadBoxMulticast(target, &plan.weights, full, own.sameChannels, k, row, slice);
       } else {
         ptx::loadBox(target, &plan.weights, full, k, row, slice);
       }
+    }
+  }
+}
+
+template <class Tile>
+LANGEVIN_DEVICE void loadPixels(const Plan& plan, const Place& own, const Ring<Tile>& ring, int slot, const Tap& tap,
+                                int k, const Corner (&corners)[kConsumers]) {
+  const bool shared = plan.clusterChannels == 2;
+#  pragma unroll
+  for (int box = 0; box < kConsumers; ++box) {
+    if (shared && box != own.channel) continue;
+    const int channel = tap.channel + k, column = corners[box].column + tap.column, row = corners[box].row + tap.row;
+    if (shared) {
+      ptx::loadBoxMulticast(ring.box(slot, box), &plan.source, ring.full(slot), own.samePixels, channel, column,
+                            tap.parity, row, corners[box].image);
+    } else {
+      ptx::loadBox(ring.box(slot, box), &plan.source, ring.full(slot), channel, column, tap.parity, row,
+                   corners[box].image);
     }
   }
 }
@@ -117,28 +160,24 @@ struct Iteration {
 };
 
 template <class Tile, Pass pass>
-LANGEVIN_DEVICE void produceTile(const Plan& plan, const Work& work, const Ring<Tile>& ring, int tilesBefore,
-                                 int weightsAhead, Turn<Tile::kStages>& turn) {
+LANGEVIN_DEVICE void produceTile(const Plan& plan, const Place& own, const Work& work, const Ring<Tile>& ring,
+                                 int tilesBefore, int weightsAhead, Turn<Tile::kStages>& turn) {
   const Corner corners[kConsumers] = {Corner(plan.boxes, 2 * work.pixelTile),
                                       Corner(plan.boxes, 2 * work.pixelTile + 1)};
   const int places = kConsumers * (plan.hasPre ? 2 : 1);
   Iteration at;
   for (int i = 0; i < work.iterations; ++i) {
     const Tap tap = plan.taps[work.phase.firstTap + at.tap];
-    // From here on stages lie where the last tile's results were, here and in the cluster's other block.
-    if (plan.cluster == 2 && tilesBefore > 0 && i == Tile::kStages - places) {
+    // From here on stages lie where the last tile's results were, here and in the partners.
+    if (own.partners > 1 && tilesBefore > 0 && i == Tile::kStages - places) {
       ptx::waitClusterBarrier(ring.written(), static_cast<uint32_t>(tilesBefore - 1) & 1);
     }
     if (i >= weightsAhead) {
       ptx::waitClusterBarrier(ring.empty(turn.slot), turn.parity ^ 1);
       ptx::arriveExpecting(ring.full(turn.slot), Tile::kStageBytes);
-      loadWeights<Tile, pass>(plan, ring, turn.slot, tap.slice, at.k, work.channel);
+      loadWeights<Tile, pass>(plan, own, ring, turn.slot, tap.slice, at.k, work.channel);
     }
-#  pragma unroll
-    for (int box = 0; box < kConsumers; ++box) {
-      ptx::loadBox(ring.box(turn.slot, box), &plan.source, ring.full(turn.slot), tap.channel + at.k,
-                   corners[box].column + tap.column, tap.parity, corners[box].row + tap.row, corners[box].image);
-    }
+    loadPixels(plan, own, ring, turn.slot, tap, at.k, corners);
     at.advance(work.phase.taps);
     turn.advance();
   }
@@ -163,13 +202,13 @@ LANGEVIN_DEVICE void produceTile(const Plan& plan, const Work& work, const Ring<
 
 /// The first stages' weights, while the launch before still runs. Returns their number.
 template <class Tile, Pass pass>
-LANGEVIN_DEVICE int loadWeightsAhead(const Plan& plan, const Work& work, const Ring<Tile>& ring) {
+LANGEVIN_DEVICE int loadWeightsAhead(const Plan& plan, const Place& own, const Work& work, const Ring<Tile>& ring) {
   if (!plan.weightsSettled) return 0;
   const int ahead = work.iterations < Tile::kStages ? work.iterations : Tile::kStages;
   Iteration at;
   for (int slot = 0; slot < ahead; ++slot) {
     ptx::arriveExpecting(ring.full(slot), Tile::kStageBytes);
-    loadWeights<Tile, pass>(plan, ring, slot, plan.taps[work.phase.firstTap + at.tap].slice, at.k, work.channel);
+    loadWeights<Tile, pass>(plan, own, ring, slot, plan.taps[work.phase.firstTap + at.tap].slice, at.k, work.channel);
     at.advance(work.phase.taps);
   }
   return ahead;
@@ -177,13 +216,14 @@ LANGEVIN_DEVICE int loadWeightsAhead(const Plan& plan, const Work& work, const R
 
 template <class Tile, Pass pass>
 LANGEVIN_DEVICE void produce(const Plan& plan, const Ring<Tile>& ring) {
-  int ahead = loadWeightsAhead<Tile, pass>(plan, Work(plan, static_cast<int>(blockIdx.x), Tile::kChannels), ring);
+  const Place own(plan);
+  int ahead = loadWeightsAhead<Tile, pass>(plan, own, Work(plan, static_cast<int>(blockIdx.x), Tile::kChannels), ring);
   ptx::waitForPrevious();
   ptx::allowNext();
   auto turn = Turn<Tile::kStages>::first();
   int tilesBefore = 0;
   for (int tile = static_cast<int>(blockIdx.x); tile < plan.tiles; tile += static_cast<int>(gridDim.x)) {
-    produceTile<Tile, pass>(plan, Work(plan, tile, Tile::kChannels), ring, tilesBefore++, ahead, turn);
+    produceTile<Tile, pass>(plan, own, Work(plan, tile, Tile::kChannels), ring, tilesBefore++, ahead, turn);
     ahead = 0;
   }
 }
@@ -208,27 +248,24 @@ LANGEVIN_DEVICE void multiplyStage(float (&sums)[Tile::kParts][Tile::kChannels /
   }
 }
 
-/// Frees a stage for this block's producer, and for the other block's, which writes weights into it.
-template <class Tile>
-LANGEVIN_DEVICE void release(const Plan& plan, const Ring<Tile>& ring, int slot) {
+/// Arrives at a barrier of this block and its partners.
+LANGEVIN_DEVICE void arriveAtAll(const Place& own, uint64_t* barrier) {
   const unsigned thread = threadIdx.x % 128;
-  if (plan.cluster == 2) {
-    if (thread < 2) ptx::arriveAt(ring.empty(slot), thread);
-  } else if (thread == 0) {
-    ptx::arrive(ring.empty(slot));
-  }
+  if (thread == 0) ptx::arrive(barrier);
+  if (thread == 1 && own.channelPartner != own.rank) ptx::arriveAt(barrier, own.channelPartner);
+  if (thread == 2 && own.pixelPartner != own.rank) ptx::arriveAt(barrier, own.pixelPartner);
 }
 
-/// Frees a place of results, which this block's warpgroups alone use. The barrier also counts those of the other block,
+/// Frees a place of results, which this block's warpgroups alone use. The barrier also counts those of the partners,
 /// which have no part in it and may still be at an earlier turn: the own ones arrive for them.
 template <class Tile>
-LANGEVIN_DEVICE void releasePlace(const Plan& plan, const Ring<Tile>& ring, int slot) {
-  for (int i = 0; i < plan.cluster; ++i) ptx::arrive(ring.empty(slot));
+LANGEVIN_DEVICE void releasePlace(const Place& own, const Ring<Tile>& ring, int slot) {
+  for (int i = 0; i < own.partners; ++i) ptx::arrive(ring.empty(slot));
 }
 
 /// `count` stages; the products of a stage run while the next one is waited for.
 template <class Tile, Pass pass, int steps>
-LANGEVIN_DEVICE void multiplyStages(const Plan& plan, const Ring<Tile>& ring, int consumer, int count,
+LANGEVIN_DEVICE void multiplyStages(const Place& own, const Ring<Tile>& ring, int consumer, int count,
                                     Turn<Tile::kStages>& turn, int& previous,
                                     float (&sums)[Tile::kParts][Tile::kChannels / 2]) {
   for (int i = 0; i < count; ++i) {
@@ -237,7 +274,7 @@ LANGEVIN_DEVICE void multiplyStages(const Plan& plan, const Ring<Tile>& ring, in
     multiplyStage<Tile, pass, steps>(sums, ring.box(turn.slot, consumer), ring.weights(turn.slot));
     ptx::commitProducts();
     ptx::waitProducts<1>();
-    if (previous >= 0) release(plan, ring, previous);
+    if (previous >= 0) arriveAtAll(own, ring.empty(previous));
     previous = turn.slot;
     turn.advance();
   }
@@ -276,27 +313,27 @@ LANGEVIN_DEVICE uint32_t finishPair(const Plan& plan, float low, float high, uin
 }
 
 template <class Tile, Pass pass>
-LANGEVIN_DEVICE void finish(const Plan& plan, const Work& work, const Ring<Tile>& ring, int consumer,
+LANGEVIN_DEVICE void finish(const Plan& plan, const Place& own, const Work& work, const Ring<Tile>& ring, int consumer,
                             Turn<Tile::kStages>& turn, const float (&sums)[Tile::kParts][Tile::kChannels / 2]) {
   constexpr int kChunkBytes = Tile::kBoxPixels * kOutputChunk * 2;
   const int thread = threadIdx.x % 128, warp = thread / 32, lane = thread % 32, quad = lane % 4;
   const Corner corner(plan.boxes, 2 * work.pixelTile + consumer);
-  // Both warpgroups pass all places in order, and each keeps its own.
+  // Both warpgroups pass all places in order, and each keeps its own. One thread frees the others: were the rest to
+  // look at their barriers as well, it could come when those have moved on by two turns.
   const int places = kConsumers * (plan.hasPre ? 2 : 1);
-  int own = 0, ownPre = 0;
+  int ownPlace = 0, prePlace = 0;
   for (int place = 0; place < places; ++place) {
-    ptx::waitBarrier(ring.full(turn.slot), turn.parity);
-    if (place % kConsumers != consumer) {
-      if (thread == 0) releasePlace(plan, ring, turn.slot);
-    } else if (place < kConsumers) {
-      own = turn.slot;
-    } else {
-      ownPre = turn.slot;
+    if (place % kConsumers == consumer) {
+      ptx::waitBarrier(ring.full(turn.slot), turn.parity);
+      (place < kConsumers ? ownPlace : prePlace) = turn.slot;
+    } else if (thread == 0) {
+      ptx::waitBarrier(ring.full(turn.slot), turn.parity);
+      releasePlace(own, ring, turn.slot);
     }
     turn.advance();
   }
-  unsigned char* const results = ring.stage(own);
-  unsigned char* const pres = ring.stage(ownPre);
+  unsigned char* const results = ring.stage(ownPlace);
+  unsigned char* const pres = ring.stage(prePlace);
   const bool readsSigns = pass == Pass::inputGradient && plan.signsIn,
              writesSigns = pass == Pass::forward && plan.signsOut;
   int words[Tile::kParts][2] = {};
@@ -367,18 +404,18 @@ LANGEVIN_DEVICE void finish(const Plan& plan, const Work& work, const Ring<Tile>
     }
     ptx::commitStores();
     ptx::waitStoresRead<0>();
-    releasePlace(plan, ring, own);
-    if (plan.hasPre) releasePlace(plan, ring, ownPre);
-    if (plan.cluster == 2) {
-      ptx::arriveAt(ring.written(), 0);
-      ptx::arriveAt(ring.written(), 1);
-    }
+    releasePlace(own, ring, ownPlace);
+    if (plan.hasPre) releasePlace(own, ring, prePlace);
+  }
+  if (warp == 0) {
+    __syncwarp();
+    if (own.partners > 1) arriveAtAll(own, ring.written());
   }
 }
 
 template <class Tile, Pass pass>
-LANGEVIN_DEVICE void consumeTile(const Plan& plan, const Work& work, const Ring<Tile>& ring, int consumer,
-                                 Turn<Tile::kStages>& turn) {
+LANGEVIN_DEVICE void consumeTile(const Plan& plan, const Place& own, const Work& work, const Ring<Tile>& ring,
+                                 int consumer, Turn<Tile::kStages>& turn) {
   float sums[Tile::kParts][Tile::kChannels / 2];
 #  pragma unroll
   for (int part = 0; part < Tile::kParts; ++part) {
@@ -389,21 +426,22 @@ LANGEVIN_DEVICE void consumeTile(const Plan& plan, const Work& work, const Ring<
   // the compiler wait for each.
   int previous = -1;
   const int taps = work.phase.taps;
-  multiplyStages<Tile, pass, 4>(plan, ring, consumer, plan.k / 64 * taps, turn, previous, sums);
+  multiplyStages<Tile, pass, 4>(own, ring, consumer, plan.k / 64 * taps, turn, previous, sums);
   const int tail = plan.k % 64 / 16;
-  if (tail == 1) multiplyStages<Tile, pass, 1>(plan, ring, consumer, taps, turn, previous, sums);
-  if (tail == 2) multiplyStages<Tile, pass, 2>(plan, ring, consumer, taps, turn, previous, sums);
-  if (tail == 3) multiplyStages<Tile, pass, 3>(plan, ring, consumer, taps, turn, previous, sums);
-  if (previous >= 0) release(plan, ring, previous);
-  finish<Tile, pass>(plan, work, ring, consumer, turn, sums);
+  if (tail == 1) multiplyStages<Tile, pass, 1>(own, ring, consumer, taps, turn, previous, sums);
+  if (tail == 2) multiplyStages<Tile, pass, 2>(own, ring, consumer, taps, turn, previous, sums);
+  if (tail == 3) multiplyStages<Tile, pass, 3>(own, ring, consumer, taps, turn, previous, sums);
+  if (previous >= 0) arriveAtAll(own, ring.empty(previous));
+  finish<Tile, pass>(plan, own, work, ring, consumer, turn, sums);
 }
 
 template <class Tile, Pass pass>
 LANGEVIN_DEVICE void consume(const Plan& plan, const Ring<Tile>& ring, int consumer) {
+  const Place own(plan);
   ptx::waitForPrevious();
   auto turn = Turn<Tile::kStages>::first();
   for (int tile = static_cast<int>(blockIdx.x); tile < plan.tiles; tile += static_cast<int>(gridDim.x)) {
-    consumeTile<Tile, pass>(plan, Work(plan, tile, Tile::kChannels), ring, consumer, turn);
+    consumeTile<Tile, pass>(plan, own, Work(plan, tile, Tile::kChannels), ring, consumer, turn);
   }
 }
 
@@ -415,19 +453,20 @@ __global__ void __launch_bounds__(kBlockThreads, Tile::kBlocksPerMultiprocessor)
 #if defined(LANGEVIN_HOPPER)
   LANGEVIN_DYNAMIC_SHARED(memory);
   const Ring<Tile> ring{memory};
-  const int group = threadIdx.x / 128;
+  const int group = threadIdx.x / 128, blocks = plan.clusterPixels * plan.clusterChannels;
 
   if (threadIdx.x == 0) {
+    const uint32_t readers = kConsumers * (plan.clusterPixels + plan.clusterChannels - 1);
     for (int slot = 0; slot < Tile::kStages; ++slot) {
       ptx::initBarrier(ring.full(slot), 1);
-      ptx::initBarrier(ring.empty(slot), kConsumers * plan.cluster);
+      ptx::initBarrier(ring.empty(slot), readers);
     }
-    ptx::initBarrier(ring.written(), kConsumers * plan.cluster);
+    ptx::initBarrier(ring.written(), readers);
     ptx::fenceBarrierInit();
     ptx::prefetchMap(&plan.source);
     ptx::prefetchMap(&plan.weights);
   }
-  if (plan.cluster == 2) {
+  if (blocks > 1) {
     ptx::arriveCluster();
     ptx::waitCluster();
   } else {
@@ -444,8 +483,8 @@ __global__ void __launch_bounds__(kBlockThreads, Tile::kBlocksPerMultiprocessor)
     consume<Tile, pass>(plan, ring, group);
     __syncwarp();
   }
-  // The other block may still write into this one's stages or arrive at its barriers.
-  if (plan.cluster == 2) {
+  // Partners may still write into this block's stages or arrive at its barriers.
+  if (blocks > 1) {
     ptx::arriveCluster();
     ptx::waitCluster();
   }

@@ -44,14 +44,14 @@ struct Plan {
   Tap taps[kMostTaps];
   Phase phases[kMostPhases];
   Boxes boxes;
-  int32_t tiles;                  // in order of phase, channels, pixels
-  int32_t pixelTiles;             // pairs of boxes
-  int32_t channelTiles;           // of the destination
-  int32_t cluster;                // blocks that share their weights: 1 or 2, along the pixels
-  int32_t k;                      // channels of the source, a multiple of 16
-  int32_t channels;               // of the destination, a multiple of 32
-  int32_t columns, rows, images;  // the destination's grid, of one phase
-  int32_t step;                   // of its pixels in the destination's image: 1, or 2 where there are phases
+  int32_t tiles;                           // in order of phase, channels, pixels
+  int32_t pixelTiles;                      // pairs of boxes
+  int32_t channelTiles;                    // of the destination
+  int32_t clusterPixels, clusterChannels;  // tiles of a cluster, 1 or 2 each
+  int32_t k;                               // channels of the source, a multiple of 16
+  int32_t channels;                        // of the destination, a multiple of 32
+  int32_t columns, rows, images;           // the destination's grid, of one phase
+  int32_t step;                            // of its pixels in the destination's image: 1, or 2 where there are phases
   int32_t hasResidual, hasPre;
   int32_t weightsSettled;  // they may be read while the launch before still runs
   float slope;
