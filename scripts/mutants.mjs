@@ -246,9 +246,9 @@ const hopperConvolutions = [
   {
     what: 'a stage is freed while its products run',
     file: sm90,
-    from: `    if (previous >= 0) release(plan, ring, previous);
+    from: `    if (previous >= 0) arriveAtAll(own, ring.empty(previous));
     previous = turn.slot;`,
-    to: `    release(plan, ring, turn.slot);
+    to: `    arriveAtAll(own, ring.empty(turn.slot));
     previous = -1;`,
     test: wide,
   },
@@ -289,7 +289,7 @@ const hopperConvolutions = [
   {
     what: 'one warpgroup alone frees a stage',
     file: sm90,
-    from: 'ptx::initBarrier(ring.empty(slot), kConsumers * plan.cluster);',
+    from: 'ptx::initBarrier(ring.empty(slot), readers);',
     to: 'ptx::initBarrier(ring.empty(slot), 1);',
     test: wide,
   },
@@ -353,28 +353,35 @@ const hopperConvolutions = [
   {
     what: 'a block of a cluster frees stages for itself only',
     file: sm90,
-    from: 'if (thread < 2) ptx::arriveAt(ring.empty(slot), thread);',
-    to: 'if (thread < 2) ptx::arriveAt(ring.empty(slot), ptx::clusterRank());',
+    from: 'ptx::arriveAt(barrier, own.channelPartner)',
+    to: 'ptx::arriveAt(barrier, own.rank)',
     test: several,
   },
   {
-    what: 'weights are multicast where the other block’s results still lie',
+    what: 'stages are multicast where a partner’s results still lie',
     file: sm90,
-    from: 'plan.cluster == 2 && tilesBefore > 0 && i == Tile::kStages - places',
+    from: 'own.partners > 1 && tilesBefore > 0 && i == Tile::kStages - places',
     to: 'false',
     test: several,
   },
   {
-    what: 'the weights of a cluster reach one of its blocks',
+    what: 'the weights of a cluster reach its first block alone',
     file: sm90,
-    from: 'constexpr uint16_t kBothBlocks = 3;',
-    to: 'constexpr uint16_t kBothBlocks = 1;',
+    from: 'full, own.sameChannels, 0, row',
+    to: 'full, 1, 0, row',
+    test: several,
+  },
+  {
+    what: 'pixels are multicast to the blocks with other pixels',
+    file: sm90,
+    from: 'ring.full(slot), own.samePixels, channel',
+    to: 'ring.full(slot), own.sameChannels, channel',
     test: several,
   },
   {
     what: 'a block ends while the other one of its cluster still writes to it',
     file: sm90,
-    from: 'arrive at its barriers.\n  if (plan.cluster == 2) {',
+    from: 'arrive at its barriers.\n  if (blocks > 1) {',
     to: 'arrive at its barriers.\n  if (false) {',
     test: several,
   },
