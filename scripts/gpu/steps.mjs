@@ -57,6 +57,11 @@ export const steps = [
     dry: () => [...vitest, 'test/ops/forward.test.ts', '-t', 'leakyRelu'],
   },
   {
+    name: 'faults and memory',
+    seconds: 60,
+    command: () => [...vitest, 'test/native', 'test/tensor'],
+  },
+  {
     name: 'golden nets',
     seconds: 40,
     command: ({ device }) => [node, 'dist/cli/main.js', 'verify', ...golden(), '--device', device],
@@ -68,14 +73,14 @@ export const steps = [
     command: ({ device }) => [node, 'scripts/gpu/determinism.mjs', '--device', device],
     dry: ({ device }) => [node, 'scripts/gpu/determinism.mjs', '--device', device, '--tiny'],
   },
-  { name: 'memcheck', seconds: 60, needs: ['compute-sanitizer'], command: () => sanitizer('memcheck') },
-  { name: 'racecheck', seconds: 60, needs: ['compute-sanitizer'], command: () => sanitizer('racecheck') },
   {
     name: 'hot kernels',
     seconds: 30,
     command: ({ device }) => [node, 'scripts/gpu/hot-kernels.mjs', '--device', device],
     dry: ({ device }) => [node, 'scripts/gpu/hot-kernels.mjs', '--tiny', '--device', device],
   },
+  { name: 'memcheck', seconds: 75, needs: ['compute-sanitizer'], command: () => sanitizer('memcheck') },
+  { name: 'racecheck', seconds: 75, needs: ['compute-sanitizer'], command: () => sanitizer('racecheck') },
   bench('convolutions', 110),
   bench('sgld', 200),
   bench('iteration', 60),
