@@ -74,7 +74,7 @@ export const steps = [
     name: 'hot kernels',
     seconds: 30,
     command: ({ device }) => [node, 'scripts/gpu/hot-kernels.mjs', '--device', device],
-    dry: ({ device }) => [node, 'scripts/gpu/hot-kernels.mjs', '--device', device],
+    dry: ({ device }) => [node, 'scripts/gpu/hot-kernels.mjs', '--tiny', '--device', device],
   },
   bench('convolutions', 110),
   bench('sgld', 200),
