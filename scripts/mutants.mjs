@@ -483,9 +483,6 @@ const hopperConvolutions = [
   },
 ]
 
-<<<<<<< HEAD
-export const mutants = [...memory, ...elementwise, ...randomAndTraining, ...reductions, ...heads, ...hopper]
-=======
 const otherConvolutions = [
   {
     what: 'products read a stage whose copies are under way',
@@ -549,5 +546,5 @@ export const mutants = [
   ...elementwise,
   ...randomAndTraining,
   ...reductions,
+  ...heads,
 ]
->>>>>>> main
