@@ -341,6 +341,7 @@ TEST("input gradient: real numbers within bf16's rounding of float64") {
 TEST("weight gradient, exact on whole numbers, for any number of cuts") {
   checkWeightGradient(shape(2, 8, 32, 160), Options{});
   checkWeightGradient(shape(1, 16, 160, 160), large());
+  checkWeightGradient(shape(4, 16, 32, 160), large());  // several turns of the ring
   checkWeightGradient(shape(3, 7, 64, 32), Options{});
   checkWeightGradient(shape(2, 8, 96, 128, 1), none());
   checkWeightGradient(shape(2, 8, 32, 64, 3, 2), Options{});

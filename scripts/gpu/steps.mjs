@@ -1,7 +1,7 @@
 // The steps of scripts/gpu.sh in order: what each runs, for how long at most, and what it needs.
 //
 // `command` is what runs on a GPU; `dry` what runs without one, where that makes sense. `json` names the file under the
-// work folder that a step writes; it becomes part of gpu.json.
+// work folder that a step writes, which becomes part of gpu.json; `keeps` a file that is kept beside it.
 import { readdirSync } from 'node:fs'
 
 const node = process.execPath
@@ -51,6 +51,13 @@ export const steps = [
     dry: () => [node, 'dist/cli/main.js', 'doctor'],
   },
   {
+    name: 'conformance',
+    seconds: 90,
+    needs: ['nvcc'],
+    keeps: 'conformance.txt',
+    command: ({ work }) => [node, 'scripts/conformance.mjs', '--record', `${work}/conformance.txt`],
+  },
+  {
     name: 'op table',
     seconds: 150,
     command: () => [...vitest, 'test/ops'],
@@ -59,7 +66,7 @@ export const steps = [
   {
     name: 'faults and memory',
     seconds: 60,
-    command: () => [...vitest, 'test/native', 'test/tensor'],
+    command: () => [...vitest, 'test/native', 'test/tensor', 'test/random', 'test/jem/cuda.test.ts'],
   },
   {
     name: 'golden nets',
