@@ -2,7 +2,8 @@
 # Everything that needs a real GPU, in one command within 9 minutes: conformance, op table, golden nets, determinism,
 # compute-sanitizer on the hot kernels, then the benchmarks against PyTorch.
 #
-#   scripts/gpu.sh [--only STEP,STEP] [--skip STEP,STEP] [--minutes M] [--out FOLDER]
+#   scripts/gpu.sh [--only STEP,…] [--skip STEP,…] [--minutes M] [--out FOLDER]     (a STEP may be checks or benches: all
+#                                                                                   of them)
 #
 # Runs on a bare machine: an NVIDIA driver, python3 with torch, and for what is built there nvcc, cmake and g++; no
 # network, no npm, no Node: those parts come in .gpu/, which scripts/gpu-pack.mjs makes elsewhere. Writes gpu.json,
@@ -34,4 +35,6 @@ if ! command -v node >/dev/null; then
   echo 'gpu.sh: there is no Node here and no .gpu/: run node scripts/gpu-pack.mjs where there is one' >&2
   exit 1
 fi
+# Where the toolkit lies if no profile was read.
+[ -d /usr/local/cuda/bin ] && PATH="$PATH:/usr/local/cuda/bin"
 exec node scripts/gpu/run.mjs --started "$started" "$@"

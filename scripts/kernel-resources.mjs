@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { dynamicSharedBytes } from './dynamic-shared.mjs'
 import { occupancy, parsePtx, parseResources, problemsOf, readableNames } from './ptxas.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
@@ -22,18 +23,17 @@ const page = join(root, 'docs/kernel-resources.md')
 const architectures = ['sm_80', 'sm_90a']
 const flags = ['-std=c++17', '-O3', '-fmad=false']
 /** Kernels whose spills fail the build; each instance has a row of its own. */
-const hot = [/^sm90::(convolve|weightGradient)</, /^multiplyTiles</, /^sgldKernel</, /^adamKernel/]
+const hot = [
+  /^sm90::(convolve|weightGradient)</,
+  /^sm80::(convolve(Forward|BackwardInput|BackwardWeight)|multiplyMatrices)</,
+  /^simt::convolve/,
+  /^stem::convolve/,
+  /^multiplyTiles</,
+  /^sgldKernel</,
+  /^adamKernel/,
+]
 /** Kernels that exist on Hopper alone: what is compiled for sm_80 in their place is empty. */
 const hopperOnly = /^sm90::(convolve|weightGradient)</
-/** Dynamic shared memory is known only where kernels are launched: bytes by readable name. */
-const dynamicShared = [
-  {
-    // Tile of native/cuda/kernels/convolution_sm90_plan.h: a stage has two boxes of 64·parts pixels and the weights, each
-    // 64 channels of bf16 deep; two barriers a stage and one more.
-    pattern: /^sm90::.*Tile<(\d+), (\d+), (\d+), \d+>/,
-    bytes: ([parts, channels, stages]) => stages * 128 * (2 * 64 * parts + channels) + 8 * (2 * stages + 1),
-  },
-]
 /** Threads of a block where a kernel has no __launch_bounds__: kThreads of native/cuda/elements.h. */
 const usualThreads = 256
 
@@ -181,9 +181,9 @@ const problems = options.only ? [] : problemsOf(kernels, notes, hot)
 for (const kernel of kernels) {
   kernel.threads ??= usualThreads
   if (!kernel.usesDynamicShared) continue
-  const known = dynamicShared.find(({ pattern }) => pattern.test(kernel.name))
-  if (known) kernel.sharedBytes += known.bytes(known.pattern.exec(kernel.name).slice(1).map(Number))
-  else problems.push(`${kernel.name} has dynamic shared memory of unknown size: add it to kernel-resources.mjs`)
+  const bytes = dynamicSharedBytes(kernel.name)
+  if (bytes !== undefined) kernel.sharedBytes += bytes
+  else problems.push(`${kernel.name} has dynamic shared memory of unknown size: add it to scripts/dynamic-shared.mjs`)
 }
 const table = tableOf(kernels, version)
 if (options.only) process.stdout.write(table)

@@ -30,12 +30,20 @@ const { values: options } = parseArgs({
     out: { type: 'string' },
   },
 })
-const names = (list) => (list ? list.split(',').map((name) => name.trim()) : undefined)
-for (const name of [...(names(options.only) ?? []), ...(names(options.skip) ?? [])]) {
-  if (steps.some((step) => step.name === name)) continue
-  process.stderr.write(`gpu.sh: there is no step "${name}": ${steps.map((step) => step.name).join(', ')}\n`)
+/** Names of steps from a flag; `checks` and `benches` are all of a kind. */
+function names(flag, list) {
+  const isBench = (name) => name.startsWith('bench ')
+  const known = steps.map((step) => step.name)
+  const groups = { checks: known.filter((name) => !isBench(name)), benches: known.filter(isBench) }
+  const asked = list.split(',').map((text) => text.trim())
+  const unknown = asked.find((name) => !known.includes(name) && !groups[name])
+  if (unknown === undefined) return asked.flatMap((name) => groups[name] ?? [name])
+  const all = [...Object.keys(groups), ...known].join(', ')
+  process.stderr.write(`gpu.sh: ${flag}: there is no step "${unknown}"; there are ${all}\n`)
   process.exit(2)
 }
+const only = options.only === undefined ? undefined : names('--only', options.only)
+const skipped = options.skip === undefined ? [] : names('--skip', options.skip)
 
 const packFile = '.gpu/pack.json'
 const pack = existsSync(packFile) ? JSON.parse(readFileSync(packFile, 'utf8')) : undefined
@@ -68,8 +76,8 @@ const watch = gpu && new GpuWatch()
 
 /** Why a step does not run here, if so. */
 function reasonToSkip(step) {
-  if (names(options.only) && !names(options.only).includes(step.name)) return 'not asked for'
-  if (names(options.skip)?.includes(step.name)) return 'left out'
+  if (only && !only.includes(step.name)) return 'not asked for'
+  if (skipped.includes(step.name)) return 'left out'
   if (!gpu && !step.dry) return 'there is no GPU here'
   const missing = (step.needs ?? []).find((program) => spawnSync('which', [program]).status !== 0)
   if (gpu && missing) return `${missing} is not installed here`

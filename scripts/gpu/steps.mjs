@@ -1,7 +1,7 @@
 // The steps of scripts/gpu.sh in order: what each runs, for how long at most, and what it needs.
 //
 // `command` is what runs on a GPU; `dry` what runs without one, where that makes sense. `json` names the file under the
-// work folder that a step writes; it becomes part of gpu.json.
+// work folder that a step writes, which becomes part of gpu.json; `keeps` a file that is kept beside it.
 import { readdirSync } from 'node:fs'
 
 const node = process.execPath
@@ -51,10 +51,22 @@ export const steps = [
     dry: () => [node, 'dist/cli/main.js', 'doctor'],
   },
   {
+    name: 'conformance',
+    seconds: 90,
+    needs: ['nvcc'],
+    keeps: 'conformance.txt',
+    command: ({ work }) => [node, 'scripts/conformance.mjs', '--record', `${work}/conformance.txt`],
+  },
+  {
     name: 'op table',
     seconds: 150,
     command: () => [...vitest, 'test/ops'],
     dry: () => [...vitest, 'test/ops/forward.test.ts', '-t', 'leakyRelu'],
+  },
+  {
+    name: 'faults and memory',
+    seconds: 60,
+    command: () => [...vitest, 'test/native', 'test/tensor', 'test/random', 'test/jem/cuda.test.ts'],
   },
   {
     name: 'golden nets',
@@ -68,14 +80,14 @@ export const steps = [
     command: ({ device }) => [node, 'scripts/gpu/determinism.mjs', '--device', device],
     dry: ({ device }) => [node, 'scripts/gpu/determinism.mjs', '--device', device, '--tiny'],
   },
-  { name: 'memcheck', seconds: 60, needs: ['compute-sanitizer'], command: () => sanitizer('memcheck') },
-  { name: 'racecheck', seconds: 60, needs: ['compute-sanitizer'], command: () => sanitizer('racecheck') },
   {
     name: 'hot kernels',
     seconds: 30,
     command: ({ device }) => [node, 'scripts/gpu/hot-kernels.mjs', '--device', device],
     dry: ({ device }) => [node, 'scripts/gpu/hot-kernels.mjs', '--tiny', '--device', device],
   },
+  { name: 'memcheck', seconds: 75, needs: ['compute-sanitizer'], command: () => sanitizer('memcheck') },
+  { name: 'racecheck', seconds: 75, needs: ['compute-sanitizer'], command: () => sanitizer('racecheck') },
   bench('convolutions', 110),
   bench('sgld', 200),
   bench('iteration', 60),

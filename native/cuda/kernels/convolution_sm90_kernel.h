@@ -13,93 +13,13 @@
 // Blocks of a cluster share what they load: the two with the same channels load half of the weights each and multicast
 // it to both; the two with the same pixels load one of the two boxes each.
 #pragma once
-#include "../wgmma.h"
-#include "convolution_sm90_plan.h"
+#include "convolution_sm90_epilogue.h"
 
 namespace langevin::cuda::sm90 {
 
 #if defined(LANGEVIN_HOPPER)
 
 using ptx::Major;
-
-/// A place of the ring and the parity of its turn.
-template <int stages>
-struct Turn {
-  int slot;
-  uint32_t parity;
-  LANGEVIN_DEVICE static Turn first() { return {0, 0}; }
-  LANGEVIN_DEVICE void advance() {
-    if (++slot == stages) {
-      slot = 0;
-      parity ^= 1;
-    }
-  }
-};
-
-template <class Tile>
-struct Ring {
-  unsigned char* memory;
-  LANGEVIN_DEVICE unsigned char* stage(int slot) const { return memory + slot * Tile::kStageBytes; }
-  LANGEVIN_DEVICE unsigned char* box(int slot, int consumer) const { return stage(slot) + consumer * Tile::kBoxBytes; }
-  LANGEVIN_DEVICE unsigned char* weights(int slot) const { return stage(slot) + kConsumers * Tile::kBoxBytes; }
-  /// Completes when the stage is filled …
-  LANGEVIN_DEVICE uint64_t* full(int slot) const { return reinterpret_cast<uint64_t*>(stage(Tile::kStages)) + slot; }
-  /// … and when every warpgroup is done that reads what this block's producer loads, here and in its partners.
-  LANGEVIN_DEVICE uint64_t* empty(int slot) const { return full(Tile::kStages + slot); }
-  /// Completes when those warpgroups have written a tile's results, so that their places may be multicast to again.
-  LANGEVIN_DEVICE uint64_t* written() const { return full(2 * Tile::kStages); }
-};
-
-/// This block's place in its cluster, which is 1 or 2 pixel tiles × 1 or 2 channel tiles; pixels are the fast axis.
-struct Place {
-  int pixel, channel;  // 0 or 1
-  /// The blocks with the same channels, and those with the same pixels, this one included, as a mask of ranks.
-  uint16_t sameChannels, samePixels;
-  int partners;  // blocks with either, this one included
-  /// Ranks of the partners with the same channels and with the same pixels; its own where there is none.
-  uint32_t rank, channelPartner, pixelPartner;
-
-  LANGEVIN_DEVICE explicit Place(const Plan& plan) {
-    const int pixels = plan.clusterPixels, channels = plan.clusterChannels;
-    const int own = static_cast<int>(blockIdx.x) % (pixels * channels);
-    rank = static_cast<uint32_t>(own);
-    pixel = own % pixels;
-    channel = own / pixels;
-    sameChannels = static_cast<uint16_t>(((1 << pixels) - 1) << (channel * pixels));
-    samePixels = static_cast<uint16_t>((channels == 2 ? 1 | 1 << pixels : 1) << pixel);
-    partners = pixels + channels - 1;
-    channelPartner = rank ^ (pixels == 2 ? 1u : 0u);
-    pixelPartner = rank ^ (channels == 2 ? static_cast<uint32_t>(pixels) : 0u);
-  }
-};
-
-/// A tile to make. Tiles are numbered by phase, channels and pixels of clusters, and by rank in the cluster.
-struct Work {
-  Phase phase;
-  int pixelTile;
-  int channel;     // the first one
-  int iterations;  // stages to multiply
-
-  LANGEVIN_DEVICE Work(const Plan& plan, int tile, int tileChannels) {
-    const int size = plan.clusterPixels * plan.clusterChannels, rank = tile % size;
-    const int pixels = plan.pixelTiles / plan.clusterPixels, channels = plan.channelTiles / plan.clusterChannels;
-    const int cluster = tile / size;
-    pixelTile = cluster % pixels * plan.clusterPixels + rank % plan.clusterPixels;
-    channel = (cluster / pixels % channels * plan.clusterChannels + rank / plan.clusterPixels) * tileChannels;
-    phase = plan.phases[cluster / pixels / channels];
-    iterations = phase.taps * ((plan.k + 63) / 64);
-  }
-};
-
-/// The first pixel of a box.
-struct Corner {
-  int column, row, image;
-
-  LANGEVIN_DEVICE Corner(const Boxes& boxes, int index)
-      : column(index % boxes.across << boxes.widthLog),
-        row(index / boxes.across % boxes.down << boxes.heightLog),
-        image(index / boxes.across / boxes.down << boxes.imagesLog) {}
-};
 
 // ---- the producer: one thread ----
 
@@ -216,7 +136,7 @@ LANGEVIN_DEVICE int loadWeightsAhead(const Plan& plan, const Place& own, const W
 
 template <class Tile, Pass pass>
 LANGEVIN_DEVICE void produce(const Plan& plan, const Ring<Tile>& ring) {
-  const Place own(plan);
+  const Place own(plan.clusterPixels, plan.clusterChannels);
   int ahead = loadWeightsAhead<Tile, pass>(plan, own, Work(plan, static_cast<int>(blockIdx.x), Tile::kChannels), ring);
   ptx::waitForPrevious();
   ptx::allowNext();
@@ -248,21 +168,6 @@ LANGEVIN_DEVICE void multiplyStage(float (&sums)[Tile::kParts][Tile::kChannels /
   }
 }
 
-/// Arrives at a barrier of this block and its partners.
-LANGEVIN_DEVICE void arriveAtAll(const Place& own, uint64_t* barrier) {
-  const unsigned thread = threadIdx.x % 128;
-  if (thread == 0) ptx::arrive(barrier);
-  if (thread == 1 && own.channelPartner != own.rank) ptx::arriveAt(barrier, own.channelPartner);
-  if (thread == 2 && own.pixelPartner != own.rank) ptx::arriveAt(barrier, own.pixelPartner);
-}
-
-/// Frees a place of results, which this block's warpgroups alone use. The barrier also counts those of the partners,
-/// which have no part in it and may still be at an earlier turn: the own ones arrive for them.
-template <class Tile>
-LANGEVIN_DEVICE void releasePlace(const Place& own, const Ring<Tile>& ring, int slot) {
-  for (int i = 0; i < own.partners; ++i) ptx::arrive(ring.empty(slot));
-}
-
 /// `count` stages; the products of a stage run while the next one is waited for.
 template <class Tile, Pass pass, int steps>
 LANGEVIN_DEVICE void multiplyStages(const Place& own, const Ring<Tile>& ring, int consumer, int count,
@@ -281,141 +186,11 @@ LANGEVIN_DEVICE void multiplyStages(const Place& own, const Ring<Tile>& ring, in
   ptx::waitProducts<0>();
 }
 
-/// Where the words of sign bits of a thread's pixels lie: rows lane/4 and lane/4 + 8 of each part.
-template <class Tile>
-LANGEVIN_DEVICE int signWord(const Plan& plan, const Work& work, const Corner& corner, int pixel) {
-  const Boxes& boxes = plan.boxes;
-  const int column = corner.column + (pixel & ((1 << boxes.widthLog) - 1));
-  const int row = corner.row + (pixel >> boxes.widthLog & ((1 << boxes.heightLog) - 1));
-  const int image = corner.image + (pixel >> (boxes.widthLog + boxes.heightLog));
-  if (column >= plan.columns || row >= plan.rows || image >= plan.images) return -1;
-  const int y = row * plan.step + work.phase.row, x = column * plan.step + work.phase.column;
-  return ((image * plan.rows * plan.step + y) * plan.columns * plan.step + x) * (plan.channels / 32) +
-         work.channel / 32;
-}
-
-/// Two neighbouring results from their sums; `residual`, `bias`: bf16 pairs; `bits`: the pair's sign bits, in or out.
-template <Pass pass>
-LANGEVIN_DEVICE uint32_t finishPair(const Plan& plan, float low, float high, uint32_t bias, uint32_t residual,
-                                    uint32_t& bits, uint32_t& pre) {
-  if constexpr (pass == Pass::forward) {
-    if (plan.bias) low += ptx::lowBf16(bias), high += ptx::highBf16(bias);
-    if (plan.hasResidual) low += ptx::lowBf16(residual), high += ptx::highBf16(residual);
-    pre = ptx::packBf16(low, high);
-    bits = (low > 0.0f ? 1u : 0u) | (high > 0.0f ? 2u : 0u);
-    return ptx::packBf16(low > 0.0f ? low : plan.slope * low, high > 0.0f ? high : plan.slope * high);
-  } else {
-    low *= bits & 1 ? 1.0f : plan.slope;
-    high *= bits & 2 ? 1.0f : plan.slope;
-    if (plan.hasResidual) low += ptx::lowBf16(residual), high += ptx::highBf16(residual);
-    return ptx::packBf16(low, high);
-  }
-}
-
-template <class Tile, Pass pass>
-LANGEVIN_DEVICE void finish(const Plan& plan, const Place& own, const Work& work, const Ring<Tile>& ring, int consumer,
-                            Turn<Tile::kStages>& turn, const float (&sums)[Tile::kParts][Tile::kChannels / 2]) {
-  constexpr int kChunkBytes = Tile::kBoxPixels * kOutputChunk * 2;
-  const int thread = threadIdx.x % 128, warp = thread / 32, lane = thread % 32, quad = lane % 4;
-  const Corner corner(plan.boxes, 2 * work.pixelTile + consumer);
-  // Both warpgroups pass all places in order, and each keeps its own. One thread frees the others: were the rest to
-  // look at their barriers as well, it could come when those have moved on by two turns.
-  const int places = kConsumers * (plan.hasPre ? 2 : 1);
-  int ownPlace = 0, prePlace = 0;
-  for (int place = 0; place < places; ++place) {
-    if (place % kConsumers == consumer) {
-      ptx::waitBarrier(ring.full(turn.slot), turn.parity);
-      (place < kConsumers ? ownPlace : prePlace) = turn.slot;
-    } else if (thread == 0) {
-      ptx::waitBarrier(ring.full(turn.slot), turn.parity);
-      releasePlace(own, ring, turn.slot);
-    }
-    turn.advance();
-  }
-  unsigned char* const results = ring.stage(ownPlace);
-  unsigned char* const pres = ring.stage(prePlace);
-  const bool readsSigns = pass == Pass::inputGradient && plan.signsIn,
-             writesSigns = pass == Pass::forward && plan.signsOut;
-  int words[Tile::kParts][2] = {};
-  if (readsSigns || writesSigns) {
-#  pragma unroll
-    for (int i = 0; i < 2 * Tile::kParts; ++i) {
-      words[i / 2][i % 2] = signWord<Tile>(plan, work, corner, i / 2 * 64 + warp * 16 + i % 2 * 8 + lane / 4);
-    }
-  }
-
-#  pragma unroll
-  for (int chunk = 0; chunk < Tile::kChannels / 32; ++chunk) {
-    uint32_t bias[4] = {};
-    if (pass == Pass::forward && plan.bias) {
-#  pragma unroll
-      for (int j = 0; j < 4; ++j) bias[j] = plan.bias[(work.channel + chunk * 32 + j * 8) / 2 + quad];
-    }
-#  pragma unroll
-    for (int part = 0; part < Tile::kParts; ++part) {
-      uint32_t signs[2] = {~0u, ~0u};
-      if (readsSigns) {
-#  pragma unroll
-        for (int h = 0; h < 2; ++h) signs[h] = words[part][h] < 0 ? 0 : plan.signsIn[words[part][h] + chunk];
-      }
-      if (writesSigns) signs[0] = signs[1] = 0;
-#  pragma unroll
-      for (int pair = 0; pair < 2; ++pair) {
-        // Four tiles of 8 pixels × 8 channels, as ldmatrix and stmatrix number them: the lower half of the pixels,
-        // the upper; then the next 8 channels.
-        const int row = part * 64 + warp * 16 + lane % 16;
-        const int offset = row * 64 + (pair * 2 + lane / 16) * 16;
-        const int swizzled = chunk * kChunkBytes + (offset ^ (offset >> 7 & 3) << 4);
-        uint32_t values[4] = {}, pre[4] = {};
-        if (plan.hasResidual) ptx::loadMatrix4(values, results + swizzled);
-#  pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const int j = pair * 2 + i / 2, h = i % 2, shift = j * 8 + quad * 2;
-          const float* sum = &sums[part][(chunk * 4 + j) * 4 + h * 2];
-          uint32_t bits = signs[h] >> shift;
-          values[i] = finishPair<pass>(plan, sum[0], sum[1], bias[j], values[i], bits, pre[i]);
-          if (writesSigns) signs[h] |= bits << shift;
-        }
-        ptx::storeMatrix4(results + swizzled, values);
-        if (plan.hasPre) ptx::storeMatrix4(pres + swizzled, pre);
-      }
-      if (writesSigns) {
-#  pragma unroll
-        for (int h = 0; h < 2; ++h) {
-          signs[h] |= __shfl_xor_sync(0xffffffffu, signs[h], 1);
-          signs[h] |= __shfl_xor_sync(0xffffffffu, signs[h], 2);
-          if (quad == 0 && words[part][h] >= 0) plan.signsOut[words[part][h] + chunk] = signs[h];
-        }
-      }
-    }
-  }
-
-  ptx::fenceAsyncShared();
-  ptx::syncBarrier(1 + consumer, 128);
-  if (thread == 0) {
-    const int channel = work.phase.column * plan.channels + work.channel;
-    for (int chunk = 0; chunk < Tile::kChannels / 32; ++chunk) {
-      ptx::storeBox(&plan.destination, results + chunk * kChunkBytes, channel + chunk * 32, corner.column,
-                    work.phase.row, corner.row, corner.image);
-      if (plan.hasPre) {
-        ptx::storeBox(&plan.pre, pres + chunk * kChunkBytes, channel + chunk * 32, corner.column, work.phase.row,
-                      corner.row, corner.image);
-      }
-    }
-    ptx::commitStores();
-    ptx::waitStoresRead<0>();
-    releasePlace(own, ring, ownPlace);
-    if (plan.hasPre) releasePlace(own, ring, prePlace);
-  }
-  if (warp == 0) {
-    __syncwarp();
-    if (own.partners > 1) arriveAtAll(own, ring.written());
-  }
-}
-
 template <class Tile, Pass pass>
 LANGEVIN_DEVICE void consumeTile(const Plan& plan, const Place& own, const Work& work, const Ring<Tile>& ring,
                                  int consumer, Turn<Tile::kStages>& turn) {
+  const Corner corner(plan.boxes, 2 * work.pixelTile + consumer);
+  const Operands<Tile, pass> operands(plan, work, corner);
   float sums[Tile::kParts][Tile::kChannels / 2];
 #  pragma unroll
   for (int part = 0; part < Tile::kParts; ++part) {
@@ -432,12 +207,12 @@ LANGEVIN_DEVICE void consumeTile(const Plan& plan, const Place& own, const Work&
   if (tail == 2) multiplyStages<Tile, pass, 2>(own, ring, consumer, taps, turn, previous, sums);
   if (tail == 3) multiplyStages<Tile, pass, 3>(own, ring, consumer, taps, turn, previous, sums);
   if (previous >= 0) arriveAtAll(own, ring.empty(previous));
-  finish<Tile, pass>(plan, own, work, ring, consumer, turn, sums);
+  finish<Tile, pass>(plan, own, work, ring, consumer, corner, operands, turn, sums);
 }
 
 template <class Tile, Pass pass>
 LANGEVIN_DEVICE void consume(const Plan& plan, const Ring<Tile>& ring, int consumer) {
-  const Place own(plan);
+  const Place own(plan.clusterPixels, plan.clusterChannels);
   ptx::waitForPrevious();
   auto turn = Turn<Tile::kStages>::first();
   for (int tile = static_cast<int>(blockIdx.x); tile < plan.tiles; tile += static_cast<int>(gridDim.x)) {
