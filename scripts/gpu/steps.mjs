@@ -1,8 +1,7 @@
 // The steps of scripts/gpu.sh in order: what each runs, for how long at most, and what it needs.
 //
 // `command` is what runs on a GPU; `dry` what runs without one, where that makes sense. `json` names the file under the
-// work folder that a step writes, which becomes part of gpu.json; `keeps` names a file
-// that is kept beside it.
+// work folder that a step writes, which becomes part of gpu.json; `keeps` names a file that is kept beside it.
 import { readdirSync } from 'node:fs'
 
 const node = process.execPath
