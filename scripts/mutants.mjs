@@ -235,7 +235,63 @@ const reductions = [
   },
 ]
 
+const heads = [
+  {
+    what: 'a chunk of a reduction begins where the one before it does',
+    file: 'native/cuda/tiling.h',
+    from: 'p.firstRow = p.chunkStart + p.row;',
+    to: 'p.firstRow = p.row;',
+    test: large('reductions'),
+  },
+  {
+    what: 'the variance is taken about the first value',
+    file: `${kernels}/norm.cu`,
+    from: 'squares - sum * (sum / count)',
+    to: 'squares',
+    test: forward('batchNorm'),
+  },
+  {
+    what: 'two groups share a shift',
+    file: `${kernels}/norm.cu`,
+    from: 'outer * g.groupsPerOuter + c / g.groupSize',
+    to: 'outer * g.groupsPerOuter',
+    test: forward('groupNorm'),
+  },
+  {
+    what: 'the head’s logits are read before all are written',
+    file: `${kernels}/head.cu`,
+    from: `  __syncthreads();
+
+  if (warp == 0) {`,
+    to: '  if (warp == 0) {',
+    test: forward('energyHead'),
+  },
+  {
+    what: 'the head forgets one channel in thirty-two',
+    file: `${kernels}/head.cu`,
+    from: 'for (int64_t c = lane; c < s.channels; c += 32)',
+    to: 'for (int64_t c = lane; c + 1 < s.channels; c += 32)',
+    test: forward('energyHead'),
+  },
+  {
+    what: 'the head’s gradient takes the sign bits of the pack before',
+    file: `${kernels}/head.cu`,
+    from: '>> (at % 8) : 0xffu',
+    to: '>> (at % 4) : 0xffu',
+    test: gradients('energyHead'),
+  },
+  {
+    what: 'a product’s last rows are those of the next tile',
+    file: `${kernels}/matmul.cu`,
+    from: 'row + i * kRowsApart < rowsLeft',
+    to: 'row + i * kRowsApart <= rowsLeft',
+    test: fuzz('matmul'),
+  },
+]
+
 const sm90 = `${kernels}/convolution_sm90_kernel.h`
+const sm90Ring = `${kernels}/convolution_sm90_ring.h`
+const sm90Epilogue = `${kernels}/convolution_sm90_epilogue.h`
 const wide = hopper('forward, 256 × 160 tiles: the layers of the wide stages, exact on whole numbers')
 const parts = hopper('forward, 128 × 160 tiles, with and without each part of the epilogue')
 const several = hopper(
@@ -317,42 +373,42 @@ const hopperConvolutions = [
   },
   {
     what: 'half of the sign bits are lost between lanes',
-    file: sm90,
+    file: sm90Epilogue,
     from: '          signs[h] |= __shfl_xor_sync(0xffffffffu, signs[h], 2);\n',
     to: '',
     test: parts,
   },
   {
     what: 'results are copied out before they are visible to the copy',
-    file: sm90,
+    file: sm90Epilogue,
     from: '  ptx::fenceAsyncShared();\n',
     to: '',
     test: parts,
   },
   {
     what: 'results are copied out before all warps have written them',
-    file: sm90,
+    file: sm90Epilogue,
     from: '  ptx::syncBarrier(1 + consumer, 128);\n',
     to: '',
     test: parts,
   },
   {
     what: 'results lie unswizzled where the copy expects them swizzled',
-    file: sm90,
+    file: sm90Epilogue,
     from: 'chunk * kChunkBytes + (offset ^ (offset >> 7 & 3) << 4)',
     to: 'chunk * kChunkBytes + offset',
     test: parts,
   },
   {
     what: 'a place of results is filled again while it is copied out',
-    file: sm90,
+    file: sm90Epilogue,
     from: '    ptx::waitStoresRead<0>();\n',
     to: '',
     test: several,
   },
   {
     what: 'a block of a cluster frees stages for itself only',
-    file: sm90,
+    file: sm90Ring,
     from: 'ptx::arriveAt(barrier, own.channelPartner)',
     to: 'ptx::arriveAt(barrier, own.rank)',
     test: several,
@@ -492,4 +548,5 @@ export const mutants = [
   ...elementwise,
   ...randomAndTraining,
   ...reductions,
+  ...heads,
 ]

@@ -20,8 +20,8 @@ export const assumed = {
   copyShare: 0.85,
   /** From one kernel's last store to the next one's full ring, hidden in part by dependent launches; µs. */
   boundary: 3,
-  /** Pooling, head, casts, sums and their gradients: kernels of a step that take no time but the boundary. */
-  smallKernels: 14,
+  /** Two casts, the head and its gradient, a fill and the update: kernels of a step that take no time but the boundary. */
+  smallKernels: 6,
 }
 
 /** The tile that convolution_sm90.cu takes: { pixels, channels }, or undefined where the layer is not its. */
