@@ -538,6 +538,13 @@ const replays = [
     to: 'randomNormals(philox, 0, begin',
     test: captured,
   },
+  {
+    what: 'the rows of ones that give dbias are not shown to the matrix units',
+    file: hopperWeight,
+    from: '  ptx::fenceAsyncShared();\n',
+    to: '',
+    test: wide('160 channels'),
+  },
 ]
 
 export const mutants = [

@@ -352,6 +352,12 @@ TEST("weight gradient: clusters that share x, dy or both") {
   checkWeightGradient(shape(4, 8, 32, 320), Options{});
   checkWeightGradient(shape(4, 8, 32, 128, 3, 2), Options{});
 }
+TEST("weight gradient: dbias where its row needs a tile of its own, and where nobody wants it") {
+  checkWeightGradient(shape(1, 8, 256, 160, 1), Options{});
+  checkWeightGradient(shape(1, 8, 128, 64, 1), Options{});
+  checkWeightGradient(shape(1, 8, 256, 160, 1), none());
+  checkWeightGradient(shape(2, 8, 32, 320), none());
+}
 TEST("weight gradient: real numbers within bf16's rounding of float64") {
   Options options;
   options.whole = false;
