@@ -2,13 +2,14 @@
 # Everything that needs a real GPU, in one command within 9 minutes: conformance, op table, golden nets, determinism,
 # compute-sanitizer on the hot kernels, then the benchmarks against PyTorch.
 #
-#   scripts/gpu.sh [--only STEP,STEP] [--skip STEP,STEP] [--minutes M] [--out FOLDER]
+#   scripts/gpu.sh [--only STEP,…] [--skip STEP,…] [--minutes M] [--out FOLDER]     (a STEP may be checks or benches: all
+#                                                                                   of them)
 #
 # Runs on a bare machine: an NVIDIA driver, python3 with torch, and for what is built there nvcc, cmake and g++; no
 # network, no npm, no Node: those parts come in .gpu/, which scripts/gpu-pack.mjs makes elsewhere. Writes gpu.json,
 # gpu.md, gpu.log and what the conformance suite recorded to FOLDER ($OUT, or bench/results). Every step has a time limit
 # of its own; one that fails is noted, and the next runs. Without a GPU it is a dry run: tiny sizes, on the addon that
-# LANGEVIN_CUDA_ADDON names (the emulator's) or else on the CPU.
+# LANGEVIN_CUDA_ADDON names (the emulator's) or else on the CPU, and results go to build/gpu-dry-run.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 started=$(date +%s)
@@ -34,4 +35,6 @@ if ! command -v node >/dev/null; then
   echo 'gpu.sh: there is no Node here and no .gpu/: run node scripts/gpu-pack.mjs where there is one' >&2
   exit 1
 fi
+# Where the toolkit lies if no profile was read.
+[ -d /usr/local/cuda/bin ] && PATH="$PATH:/usr/local/cuda/bin"
 exec node scripts/gpu/run.mjs --started "$started" "$@"

@@ -22,6 +22,14 @@ const fuzz = (op) => ({
   file: 'test/native/fuzz.test.ts',
   name: `cuda: a call with arbitrary arguments is done or refused ${op}`,
 })
+const hopper = (name) => ({ file: 'native/test/emulator_convolution_sm90_test.cc', name })
+const tensorCores = { file: 'native/test/emulator_convolution_test.cc', name: 'bf16 on tensor cores' }
+const plain = { file: 'native/test/emulator_convolution_test.cc', name: 'f32 by plain kernels' }
+const stems = { file: 'native/test/emulator_convolution_test.cc', name: 'first layers, bf16' }
+const captured = {
+  file: 'test/tensor/capture.test.ts',
+  name: 'cuda: captured ops run at each replay, and give the bits of calling them again, random numbers included',
+}
 const stream = (name) => ({ file: 'test/native/stream.test.ts', name: `cuda ${name}` })
 
 const kernels = 'native/cuda/kernels'
@@ -227,4 +235,325 @@ const reductions = [
   },
 ]
 
-export const mutants = [...memory, ...elementwise, ...randomAndTraining, ...reductions]
+const heads = [
+  {
+    what: 'a chunk of a reduction begins where the one before it does',
+    file: 'native/cuda/tiling.h',
+    from: 'p.firstRow = p.chunkStart + p.row;',
+    to: 'p.firstRow = p.row;',
+    test: large('reductions'),
+  },
+  {
+    what: 'the variance is taken about the first value',
+    file: `${kernels}/norm.cu`,
+    from: 'squares - sum * (sum / count)',
+    to: 'squares',
+    test: forward('batchNorm'),
+  },
+  {
+    what: 'two groups share a shift',
+    file: `${kernels}/norm.cu`,
+    from: 'outer * g.groupsPerOuter + c / g.groupSize',
+    to: 'outer * g.groupsPerOuter',
+    test: forward('groupNorm'),
+  },
+  {
+    what: 'the head’s logits are read before all are written',
+    file: `${kernels}/head.cu`,
+    from: `  __syncthreads();
+
+  if (warp == 0) {`,
+    to: '  if (warp == 0) {',
+    test: forward('energyHead'),
+  },
+  {
+    what: 'the head forgets one channel in thirty-two',
+    file: `${kernels}/head.cu`,
+    from: 'for (int64_t c = lane; c < s.channels; c += 32)',
+    to: 'for (int64_t c = lane; c + 1 < s.channels; c += 32)',
+    test: forward('energyHead'),
+  },
+  {
+    what: 'the head’s gradient takes the sign bits of the pack before',
+    file: `${kernels}/head.cu`,
+    from: '>> (at % 8) : 0xffu',
+    to: '>> (at % 4) : 0xffu',
+    test: gradients('energyHead'),
+  },
+  {
+    what: 'a product’s last rows are those of the next tile',
+    file: `${kernels}/matmul.cu`,
+    from: 'row + i * kRowsApart < rowsLeft',
+    to: 'row + i * kRowsApart <= rowsLeft',
+    test: fuzz('matmul'),
+  },
+]
+
+const sm90 = `${kernels}/convolution_sm90_kernel.h`
+const sm90Ring = `${kernels}/convolution_sm90_ring.h`
+const sm90Epilogue = `${kernels}/convolution_sm90_epilogue.h`
+const wide = hopper('forward, 256 × 160 tiles: the layers of the wide stages, exact on whole numbers')
+const parts = hopper('forward, 128 × 160 tiles, with and without each part of the epilogue')
+const several = hopper(
+  'forward: blocks that make several tiles, alone and in clusters, with pre-activations in the ring',
+)
+
+const hopperConvolutions = [
+  {
+    what: 'a stage is freed while its products run',
+    file: sm90,
+    from: `    if (previous >= 0) arriveAtAll(own, ring.empty(previous));
+    previous = turn.slot;`,
+    to: `    arriveAtAll(own, ring.empty(turn.slot));
+    previous = -1;`,
+    test: wide,
+  },
+  {
+    what: 'sums are used before the last products are done',
+    file: sm90,
+    from: `  ptx::waitProducts<0>();
+}`,
+    to: '}',
+    test: wide,
+  },
+  {
+    what: 'products start before their stage is filled',
+    file: sm90,
+    from: `    ptx::waitBarrier(ring.full(turn.slot), turn.parity);
+    ptx::fenceProducts();`,
+    to: '    ptx::fenceProducts();',
+    test: wide,
+  },
+  {
+    what: 'the producer waits for the wrong turn of a place',
+    file: sm90,
+    from: `      ptx::waitClusterBarrier(ring.empty(turn.slot), turn.parity ^ 1);
+      ptx::arriveExpecting(ring.full(turn.slot), Tile::kStageBytes);`,
+    to: `      ptx::waitClusterBarrier(ring.empty(turn.slot), turn.parity);
+      ptx::arriveExpecting(ring.full(turn.slot), Tile::kStageBytes);`,
+    test: wide,
+  },
+  {
+    what: 'a stage counts as filled without one of its boxes',
+    file: sm90,
+    from: `      ptx::arriveExpecting(ring.full(turn.slot), Tile::kStageBytes);
+      loadWeights`,
+    to: `      ptx::arriveExpecting(ring.full(turn.slot), Tile::kStageBytes - Tile::kBoxBytes);
+      loadWeights`,
+    test: wide,
+  },
+  {
+    what: 'one warpgroup alone frees a stage',
+    file: sm90,
+    from: 'ptx::initBarrier(ring.empty(slot), readers);',
+    to: 'ptx::initBarrier(ring.empty(slot), 1);',
+    test: wide,
+  },
+  {
+    what: 'barriers are used before they are made',
+    file: sm90,
+    from: `    __syncthreads();
+  }`,
+    to: '  }',
+    test: wide,
+  },
+  {
+    what: 'the steps of a stage advance by half of their bytes',
+    file: sm90,
+    from: 'ptx::describe<128>(box + part * 64 * 128 + step * 32)',
+    to: 'ptx::describe<128>(box + part * 64 * 128 + step * 16)',
+    test: wide,
+  },
+  {
+    what: 'the taps of a column all read the same row',
+    file: sm90,
+    from: 'corners[box].row + tap.row',
+    to: 'corners[box].row',
+    test: wide,
+  },
+  {
+    what: 'half of the sign bits are lost between lanes',
+    file: sm90Epilogue,
+    from: '          signs[h] |= __shfl_xor_sync(0xffffffffu, signs[h], 2);\n',
+    to: '',
+    test: parts,
+  },
+  {
+    what: 'results are copied out before they are visible to the copy',
+    file: sm90Epilogue,
+    from: '  ptx::fenceAsyncShared();\n',
+    to: '',
+    test: parts,
+  },
+  {
+    what: 'results are copied out before all warps have written them',
+    file: sm90Epilogue,
+    from: '  ptx::syncBarrier(1 + consumer, 128);\n',
+    to: '',
+    test: parts,
+  },
+  {
+    what: 'results lie unswizzled where the copy expects them swizzled',
+    file: sm90Epilogue,
+    from: 'chunk * kChunkBytes + (offset ^ (offset >> 7 & 3) << 4)',
+    to: 'chunk * kChunkBytes + offset',
+    test: parts,
+  },
+  {
+    what: 'a place of results is filled again while it is copied out',
+    file: sm90Epilogue,
+    from: '    ptx::waitStoresRead<0>();\n',
+    to: '',
+    test: several,
+  },
+  {
+    what: 'a block of a cluster frees stages for itself only',
+    file: sm90Ring,
+    from: 'ptx::arriveAt(barrier, own.channelPartner)',
+    to: 'ptx::arriveAt(barrier, own.rank)',
+    test: several,
+  },
+  {
+    what: 'stages are multicast where a partner’s results still lie',
+    file: sm90,
+    from: 'own.partners > 1 && tilesBefore > 0 && i == Tile::kStages - places',
+    to: 'false',
+    test: several,
+  },
+  {
+    what: 'the weights of a cluster reach its first block alone',
+    file: sm90,
+    from: 'full, own.sameChannels, 0, row',
+    to: 'full, 1, 0, row',
+    test: several,
+  },
+  {
+    what: 'pixels are multicast to the blocks with other pixels',
+    file: sm90,
+    from: 'ring.full(slot), own.samePixels, channel',
+    to: 'ring.full(slot), own.sameChannels, channel',
+    test: several,
+  },
+  {
+    what: 'a block ends while the other one of its cluster still writes to it',
+    file: sm90,
+    from: 'arrive at its barriers.\n  if (blocks > 1) {',
+    to: 'arrive at its barriers.\n  if (false) {',
+    test: several,
+  },
+  {
+    what: 'the descriptor of weights steps over half a chunk',
+    file: sm90,
+    from: '32 * kSwizzle)',
+    to: '16 * kSwizzle)',
+    test: wide,
+  },
+  {
+    what: 'a cut image is read at the wrong parity of rows',
+    file: `${kernels}/convolution_sm90_plan.cu`,
+    from: 'partOf(column), parityOf(row)',
+    to: 'partOf(column), 0',
+    test: hopper('forward, stride 2: cut images'),
+  },
+  {
+    what: 'the weight gradient multiplies a stage before it has come',
+    file: `${kernels}/convolution_sm90_weight.cu`,
+    from: '    ptx::waitBarrier(ring.full(turn.slot), turn.parity);\n',
+    to: '',
+    test: hopper('weight gradient, exact on whole numbers, for any number of cuts'),
+  },
+  {
+    what: 'a stage of the weight gradient is freed while its products run',
+    file: `${kernels}/convolution_sm90_weight.cu`,
+    from: 'arriveAtAll(own, ring.empty(previous));',
+    to: 'arriveAtAll(own, ring.empty(turn.slot));',
+    test: hopper('weight gradient, exact on whole numbers, for any number of cuts'),
+  },
+  {
+    what: 'the cuts of a weight gradient are added up without the last',
+    file: `${kernels}/convolution_sm90_weight.cu`,
+    from: 'for (int cut = 1; cut < cuts; ++cut)',
+    to: 'for (int cut = 1; cut + 1 < cuts; ++cut)',
+    test: hopper('weight gradient, exact on whole numbers, for any number of cuts'),
+  },
+  {
+    what: 'phases of a gradient of stride 2 take the taps of the next',
+    file: `${kernels}/convolution_sm90.cu`,
+    from: 'if (dy % s.stride != 0 || dx % s.stride != 0) continue;',
+    to: 'if (dy % s.stride != 0 || (dx + 1) % s.stride != 0) continue;',
+    test: hopper('input gradient, stride 2: phases of 1, 2, 2 and 4 taps'),
+  },
+  {
+    what: 'the rows of ones that give dbias are not shown to the matrix units',
+    file: `${kernels}/convolution_sm90_weight.cu`,
+    from: '  ptx::fenceAsyncShared();\n',
+    to: '',
+    test: hopper('weight gradient, exact on whole numbers, for any number of cuts'),
+  },
+]
+
+const otherConvolutions = [
+  {
+    what: 'products read a stage whose copies are under way',
+    file: `${kernels}/product_sm80.h`,
+    from: 'ptx::waitCopies<Tile::stages - 2>();',
+    to: 'ptx::waitCopies<Tile::stages - 1>();',
+    test: tensorCores,
+  },
+  {
+    what: 'a stage is overwritten while other warps still read it',
+    file: `${kernels}/product_sm80.h`,
+    from: '__syncthreads();  // this',
+    to: '// this',
+    test: tensorCores,
+  },
+  {
+    what: 'pixels left of the image are read from the row before',
+    file: `${kernels}/convolution_sm80.cu`,
+    from: 'static_cast<unsigned>(left) < static_cast<unsigned>(s.width);',
+    to: 'left < s.width;',
+    test: tensorCores,
+  },
+  {
+    what: 'a plain product writes a tile that is still read',
+    file: `${kernels}/convolution_simt.cu`,
+    from: 'left.store(leftTiles[(step + 1) % 2])',
+    to: 'left.store(leftTiles[step % 2])',
+    test: plain,
+  },
+  {
+    what: 'the weights of a first layer are used before they are all there',
+    file: `${kernels}/convolution_stem.cu`,
+    from: '  __syncthreads();\n',
+    to: '',
+    test: stems,
+  },
+  {
+    what: 'the parts of a weight gradient are added up without the last',
+    file: `${kernels}/convolution_weight_sums.h`,
+    from: 'for (int p = 1; p < count; ++p)',
+    to: 'for (int p = 1; p + 1 < count; ++p)',
+    test: plain,
+  },
+]
+
+const replays = [
+  {
+    what: 'every replay of a graph draws the same noise',
+    file: `${kernels}/training.cu`,
+    from: 'randomNormals(philox, *stepOffset, begin',
+    to: 'randomNormals(philox, 0, begin',
+    test: captured,
+  },
+]
+
+export const mutants = [
+  ...hopperConvolutions,
+  ...otherConvolutions,
+  ...replays,
+  ...memory,
+  ...elementwise,
+  ...randomAndTraining,
+  ...reductions,
+  ...heads,
+]

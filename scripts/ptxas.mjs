@@ -5,8 +5,7 @@
 //   ptxas info    : Function properties for MANGLED
 //       0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
 //   ptxas info    : Used 168 registers, used 1 barriers, 1024 bytes smem
-// and notes on wgmma with their number in brackets: C7510 where products were serialised, C7519 where a warpgroup.arrive
-// was put in. The number of threads is in the PTX (.maxntid, from __launch_bounds__).
+// and notes with their number in brackets, such as C7510 where products of wgmma were serialised. The number of threads is in the PTX (.maxntid, from __launch_bounds__).
 import { spawnSync } from 'node:child_process'
 
 /** Per multiprocessor; NVIDIA's "CUDA C++ Programming Guide", technical specifications per compute capability. Shared
@@ -18,7 +17,9 @@ export const multiprocessors = {
 
 /** Notes that mean a slower kernel than the source says. */
 const badNotes = {
+  C7508: 'setmaxnreg is ignored',
   C7510: 'wgmma products are serialised',
+  C7515: 'each wgmma product is waited for',
   C7519: 'a warpgroup.arrive was put in',
 }
 

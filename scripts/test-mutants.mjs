@@ -1,6 +1,7 @@
 // Seeded bugs: does the test table notice? Each mutant of scripts/mutants.mjs is one small bug in a CUDA kernel or in what
 // kernels share. It is built into a copy of the emulated addon, and the test that it names must fail on that copy (a
-// crash or a deadlock report is a failure), having passed on the addon without it.
+// crash or a deadlock report is a failure), having passed on the addon without it. A test is one of vitest's, or a case
+// of a program of native/test, linked with the backend's objects.
 // Usage: node scripts/test-mutants.mjs [--only TEXT] [--jobs N] [--verbose]
 //   --only     mutants whose description or file contains TEXT
 //   --verbose  what each failing test said first
@@ -20,7 +21,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { mutants as all } from './mutants.mjs'
@@ -33,6 +34,7 @@ const { values: options } = parseArgs({
     verbose: { type: 'boolean', default: false },
   },
 })
+const workplace = 'build-emulator/mutants'
 const mutants = all.filter(({ what, file }) => `${what} ${file}`.includes(options.only))
 
 /** Runs a program to its end, or kills it and its children after `seconds`. */
@@ -63,14 +65,20 @@ function run(program, args, { environment = {}, seconds = 600 } = {}) {
 
 const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
 
-/** Runs the tests of these full names in one file. `failed` tells how, undefined where all passed. */
-async function runTests(file, names, addon, report, seconds = 60) {
+/** Runs tests in `file` on the objects and the addon in `folder`. Gives the names of those that ran (vitest: of these
+ *  names), and what the first failure said, undefined where all passed. */
+function runTests(file, names, folder, seconds = 60) {
+  return file.endsWith('.cc') ? runProgram(file, folder, seconds) : runVitest(file, names, folder, seconds)
+}
+
+async function runVitest(file, names, folder, seconds) {
+  const report = join(folder, 'report.json')
   rmSync(report, { force: true })
   const vitest = ['node_modules/vitest/vitest.mjs', 'run', file, '-t', `^(${names.map(escaped).join('|')})$`]
   const { status, output, tooLate } = await run(
     process.execPath,
     [...vitest, '--reporter=json', `--outputFile=${report}`, '--maxWorkers=1', '--bail=1'],
-    { environment: { LANGEVIN_CUDA_ADDON: resolve(addon) }, seconds },
+    { environment: { LANGEVIN_CUDA_ADDON: resolve(folder, 'cuda.node') }, seconds },
   )
   if (tooLate) return { ran: [], failed: `not done in ${seconds} s` }
   const results = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')).testResults : []
@@ -82,14 +90,40 @@ async function runTests(file, names, addon, report, seconds = 60) {
   return { ran, failed: `crashed: ${output.split('\n').find((line) => /exited|signal|Error/.test(line)) ?? status}` }
 }
 
+const compiler = process.env.CXX ?? 'g++'
+const programObject = (file) => join(workplace, `${basename(file)}.o`)
+
+/** A program runs all its cases, in seconds. */
+async function runProgram(file, folder, seconds) {
+  const objects = readdirSync(folder).filter((name) => name.endsWith('.o') && !name.startsWith('native-addon-'))
+  const program = resolve(folder, basename(file, '.cc'))
+  const linked = await run(compiler, [
+    ...['-pthread', programObject(file), ...objects.map((name) => join(folder, name))],
+    ...['-o', program],
+  ])
+  if (linked.status !== 0) throw new Error(linked.output)
+  const { status, output, tooLate } = await run(program, [], { seconds })
+  if (tooLate) return { ran: [], failed: `not done in ${seconds} s` }
+  const lines = output.split('\n')
+  const ran = [...readFileSync(file, 'utf8').matchAll(/^TEST\("(.*)"\)/gm)].map(([, name]) => name)
+  if (status === 0) return { ran, failed: undefined }
+  const failure = lines.findIndex((line) => line.startsWith('FAILED '))
+  if (failure >= 0) return { ran, failed: `${lines[failure].slice(7)}: ${lines[failure + 1].trim()}` }
+  return { ran, failed: `crashed: ${lines.find((line) => line.trim() !== '') ?? status}` }
+}
+
 /** The tests that mutants name must run and pass without them. */
 async function checkUnchanged() {
   const byFile = new Map()
   for (const { test } of mutants) byFile.set(test.file, (byFile.get(test.file) ?? new Set()).add(test.name))
   for (const [file, set] of byFile) {
+    if (file.endsWith('.cc')) {
+      const flags = ['-std=c++17', '-O2', '-pthread', '-DLANGEVIN_EMULATED', '-Inative/emulator']
+      const { status, output } = await run(compiler, [...flags, '-c', file, '-o', programObject(file)])
+      if (status !== 0) throw new Error(output)
+    }
     const names = [...set]
-    const report = 'build-emulator/mutants/report.json'
-    const { ran, failed } = await runTests(file, names, 'build-emulator/cuda.node', report, 240)
+    const { ran, failed } = await runTests(file, names, 'build-emulator', 240)
     if (failed) throw new Error(`${file} fails without any mutant: ${failed}`)
     for (const name of names) if (!ran.includes(name)) throw new Error(`${file} has no test '${name}'`)
   }
@@ -129,7 +163,7 @@ class Workshop {
     this.times.set(name, statSync(this.objectPath(name)).mtimeMs)
   }
 
-  /** Builds the mutant; the path of its addon. */
+  /** Builds the mutant. */
   async build({ file, from, to }) {
     const path = join(this.folder, file)
     const source = readFileSync(path, 'utf8')
@@ -144,7 +178,6 @@ class Workshop {
       ...['--quiet', '--jobs', '1'],
     ])
     if (status !== 0) throw new Error(`the mutant does not compile:\n${output}`)
-    return join(this.folder, 'build-emulator/cuda.node')
   }
 
   restore({ file }) {
@@ -166,12 +199,12 @@ function tell({ what, test }, caught, detail) {
 }
 
 async function work(waiting, number) {
-  const workshop = new Workshop(`build-emulator/mutants/${number}`)
+  const workshop = new Workshop(join(workplace, String(number)))
   for (let mutant = waiting.shift(); mutant; mutant = waiting.shift()) {
     try {
-      const addon = await workshop.build(mutant)
-      const { test } = mutant
-      const { failed } = await runTests(test.file, [test.name], addon, join(workshop.folder, 'report.json'))
+      await workshop.build(mutant)
+      const { file, name } = mutant.test
+      const { failed } = await runTests(file, [name], join(workshop.folder, 'build-emulator'))
       tell(mutant, failed !== undefined, failed ?? 'passed with the bug')
     } catch (error) {
       tell(mutant, false, error.message)
@@ -185,7 +218,7 @@ if (status !== 0) {
   process.stderr.write(output)
   process.exit(1)
 }
-mkdirSync('build-emulator/mutants', { recursive: true })
+mkdirSync(workplace, { recursive: true })
 await checkUnchanged()
 const waiting = [...mutants]
 await Promise.all(Array.from({ length: Math.max(1, Number(options.jobs)) }, (_, i) => work(waiting, i + 1)))

@@ -1,6 +1,7 @@
 // The native code under sanitizers. Two parts:
 //   core    native/test/*_test.cc, each built and run plainly, with AddressSanitizer and UndefinedBehaviorSanitizer, and
-//           with ThreadSanitizer
+//           with ThreadSanitizer; those named emulator_* on native/emulator, and where they include the CUDA backend,
+//           with that, plainly only
 //   addon   the whole addon built with ASan and UBSan into build-sanitize/, and the op table and the contract's fuzz
 //           test (vitest) run on it; needs node_modules
 // Usage: node scripts/test-native.mjs [core] [addon] [--addon-thread] [--isa base,avx2,avx512]
@@ -30,7 +31,21 @@ const commonFlags = gyp.variables.common_flags
 const targets = [...gyp.targets, ...gyp.conditions.flatMap(([, { targets }]) => targets)]
 const kernelSources = readdirSync('native/cpu/kernels').filter((f) => f.endsWith('.cc'))
 const addonSources = targets.find((t) => t.target_name === 'cpu').sources
+const filesOf = (folder, ending) =>
+  readdirSync(folder)
+    .filter((f) => f.endsWith(ending))
+    .map((f) => join(folder, f))
 const coreSources = ['native/core/fault.cc', 'native/core/pool.cc', 'native/cpu/stream.cc', 'native/core/executor.cc']
+
+const emulatorFlags = [
+  ...['-DLANGEVIN_EMULATED', '-Inative/emulator', '-Wno-unknown-pragmas', '-Wno-psabi', '-Wno-unused-parameter'],
+]
+const emulatorSources = ['native/core/fault.cc', ...filesOf('native/emulator', '.cc')]
+const backendSources = [
+  ...filesOf('native/core', '.cc').filter((file) => !emulatorSources.includes(file)),
+  ...filesOf('native/cuda', '.cc'),
+  ...filesOf('native/cuda/kernels', '.cu'),
+]
 
 const sanitizers = {
   plain: { flags: [], environment: {} },
@@ -84,18 +99,43 @@ function newest(path) {
 
 const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(0)} s`
 
+/** The sources that a test of native/test is linked with, besides its own; null: not with this sanitizer. */
+function sourcesFor(test, sanitizer) {
+  if (!test.startsWith('emulator_')) return coreSources
+  const backend = /#include "\.\.\/cuda\/(?!(platform|ptx|wgmma)\.h)/.test(
+    readFileSync(join('native/test', test), 'utf8'),
+  )
+  if (backend && sanitizer !== 'plain') return null
+  return backend ? [...emulatorSources, ...backendSources] : emulatorSources
+}
+
 async function testCore() {
-  const tests = readdirSync('native/test').filter((name) => name.endsWith('_test.cc'))
+  const all = readdirSync('native/test').filter((name) => name.endsWith('_test.cc'))
   for (const [name, { flags, environment }] of Object.entries(sanitizers)) {
     const started = Date.now()
     const folder = join('build-sanitize', 'core', name)
     mkdirSync(folder, { recursive: true })
-    const all = ['-std=c++17', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-ffp-contract=off', '-pthread', ...flags]
-    const object = (source) => join(folder, `${basename(source, '.cc')}.o`)
-    const sources = [...coreSources, ...tests.map((test) => join('native/test', test))]
-    await compileAll(sources.map((source) => [...all, '-c', source, '-o', object(source)]))
+    const common = ['-std=c++17', '-g', '-Wall', '-Wextra', '-Werror', '-ffp-contract=off', '-pthread', ...flags]
+    const object = (source) => join(folder, `${source.replaceAll('/', '-')}.o`)
+    const compile = (source) => {
+      const emulated = /native\/(emulator|cuda)\/|\/emulator_/.test(source)
+      return [
+        ...common,
+        // Kernels, and the machine that runs them, are slow without optimisation.
+        ...(emulated ? [...emulatorFlags, name === 'plain' ? '-O2' : '-O1'] : ['-O1']),
+        ...['-x', 'c++', '-c', source, '-o', object(source)],
+      ]
+    }
+    const tests = all.filter((test) => sourcesFor(test, name) !== null)
+    const linked = new Set(tests.flatMap((test) => sourcesFor(test, name)))
+    await compileAll([...linked, ...tests.map((test) => join('native/test', test))].map(compile))
     const program = (test) => join(folder, basename(test, '.cc'))
-    await compileAll(tests.map((test) => [...all, object(test), ...coreSources.map(object), '-o', program(test)]))
+    await compileAll(
+      tests.map((test) => [
+        ...[...common, object(test), ...sourcesFor(test, name).map(object)],
+        ...['-ldl', '-o', program(test)],
+      ]),
+    )
     for (const test of tests) {
       const run = spawnSync(program(test), {
         encoding: 'utf8',

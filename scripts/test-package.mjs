@@ -33,7 +33,9 @@ function wrongFiles(files) {
     ...['data/README.md', 'README.md', 'CHANGELOG.md'].filter((name) => existsSync(join(root, name))),
   ]
   const missing = needed.filter((name) => !names.includes(name))
-  const unwanted = names.filter((name) => /^(test|bench|build|runs|src|docs)\b|native\/test|\.tsbuildinfo$/.test(name))
+  const unwanted = names.filter((name) =>
+    /^(test|bench(?!\/pytorch\/)|build|runs|src|docs)\b|native\/test|\.tsbuildinfo$/.test(name),
+  )
   const problems = []
   if (missing.length > 0) problems.push(`missing: ${missing.join(', ')}`)
   if (unwanted.length > 0) problems.push(`not for users: ${unwanted.slice(0, 10).join(', ')}`)

@@ -55,6 +55,8 @@ function openChain({ net, batch, precision, size, channels }) {
   const generator = new Generator(3, 'sgld')
   const eager = () =>
     withPrecision(precision, () => sgld(model, x, generator, { steps: chainSteps, stepSize: 1, noiseStd: 0.01 }))
+  eager() // makes the weights' copies in bf16, which stay
+  synchronize(device)
   const weightBytes = memory(device).liveBytes
   resetPeakMemory(device)
   eager()

@@ -77,9 +77,11 @@ LaunchShape loopOverGroups(const Stream& stream, int64_t n) {
   return loopOver(stream, ceilDiv(n, N));
 }
 
-/// A launch that may begin while the one before it ends: its kernel starts with ptx::waitForPrevious().
-inline LaunchShape overlapped(LaunchShape shape) {
+/// A launch that may begin while the one before it ends, and lets the next one begin: its kernel starts with
+/// ptx::waitForPrevious() and ptx::allowNext(). It writes nothing but `written`, and sign bits.
+inline LaunchShape overlapped(LaunchShape shape, const void* written) {
   shape.overlapPrevious = true;
+  shape.writes[0] = written;
   return shape;
 }
 

@@ -1,28 +1,26 @@
-// Adjacent elements moved together: 16 bytes by one load or store.
+// Adjacent elements that a thread keeps together: whole groups, of columns that are whole groups.
 #pragma once
-#include "elements.h"
+#include "groups.h"
 
 namespace langevin::cuda {
 
-/// Elements of T in 16 bytes; 1 for types of 8 bytes and more, which fill a warp's request alone.
+/// Elements of T that one load takes; 1 for types of 8 bytes and more, which fill a warp's request alone.
 template <class T>
-constexpr int kPackSize = sizeof(T) < 8 ? 16 / static_cast<int>(sizeof(T)) : 1;
+constexpr int kPackSize = sizeof(T) < 8 ? kGroup<T> : 1;
 
-/// N adjacent elements. Buffers and workspace are aligned to 256 bytes or more, so every multiple of a whole pack is
-/// aligned to 16.
-template <class T, int N>
-struct alignas(N == 1 ? alignof(T) : 16) Pack {
-  static_assert(N == 1 || N * sizeof(T) % 16 == 0);
-  T v[N];
-};
-
+/// `from` is a multiple of N elements into a buffer.
 template <int N, class T>
-LANGEVIN_DEVICE Pack<T, N> loadPack(const T* from) {
-  return *reinterpret_cast<const Pack<T, N>*>(from);
+LANGEVIN_DEVICE Group<T, N> loadPack(const T* from) {
+  return *reinterpret_cast<const Group<T, N>*>(from);
 }
 template <class T, int N>
-LANGEVIN_DEVICE void storePack(T* to, const Pack<T, N>& pack) {
-  *reinterpret_cast<Pack<T, N>*>(to) = pack;
+LANGEVIN_DEVICE void storePack(T* to, const Group<T, N>& pack) {
+  *reinterpret_cast<Group<T, N>*>(to) = pack;
+}
+/// The values, rounded to T.
+template <class T, int N>
+LANGEVIN_DEVICE void storePack(T* to, const float (&values)[N]) {
+  storePack(to, narrowGroup<T, N>(values));
 }
 
 }  // namespace langevin::cuda

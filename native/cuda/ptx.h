@@ -189,6 +189,15 @@ LANGEVIN_PTX void loadBoxMulticast(void* shared, const CUtensorMap* map, uint64_
       "l"(reinterpret_cast<uint64_t>(map)), "r"(sharedAddress(barrier)), "h"(blocks), "r"(c0), "r"(c1), "r"(c2), "r"(c3)
       : "memory");
 }
+LANGEVIN_PTX void loadBoxMulticast(void* shared, const CUtensorMap* map, uint64_t* barrier, uint16_t blocks, int c0,
+                                   int c1, int c2, int c3, int c4) {
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], "
+      "[%1, {%4, %5, %6, %7, %8}], [%2], %3;" ::"r"(sharedAddress(shared)),
+      "l"(reinterpret_cast<uint64_t>(map)), "r"(sharedAddress(barrier)), "h"(blocks), "r"(c0), "r"(c1), "r"(c2),
+      "r"(c3), "r"(c4)
+      : "memory");
+}
 /// Shared → global; what lies outside the tensor is not written. In the thread's bulk group.
 LANGEVIN_PTX void storeBox(const CUtensorMap* map, const void* shared, int c0, int c1, int c2, int c3) {
   asm volatile("cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"(

@@ -90,6 +90,8 @@ LANGEVIN_DEVICE To resultOf(A v) {
 /// is one column, a pack is V adjacent elements of it, and they are folded in the end.
 template <class Kind, int V, bool kAlongRow, class From, class To>
 __global__ void __launch_bounds__(kThreads) reduceTiles(const From* x, To* y, Tiling t) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   using A = typename Kind::Accumulator;
   constexpr int kResults = kAlongRow ? 1 : V;
   LANGEVIN_SHARED(A, parts, [kResults][kThreads]);
@@ -99,7 +101,7 @@ __global__ void __launch_bounds__(kThreads) reduceTiles(const From* x, To* y, Ti
   const From* const column = x + (p.outer * t.rows * t.columns + p.column) * V;
 #pragma unroll(V > 4 ? 2 : 4)
   for (int64_t r = p.firstRow; r < p.endRow; r += t.rowLanes) {
-    const Pack<From, V> pack = loadPack<V>(column + r * t.columns * V);
+    const Group<From, V> pack = loadPack<V>(column + r * t.columns * V);
 #pragma unroll
     for (int v = 0; v < V; ++v) {
       accumulator[v] = Kind::join(accumulator[v], termOf<Kind>(pack.v[v], kAlongRow ? r * V + v : r));
@@ -127,17 +129,18 @@ void reduceAxis(Stream& stream, const From* x, To* y, int64_t outer, int64_t axi
   const auto run = [&](auto* target, const Tiling& t) {
     using Target = std::remove_pointer_t<decltype(target)>;
     if constexpr (V > 1) {
-      if (packedColumns) return stream.launch(reduceTiles<Kind, V, false, From, Target>, t.launch(), x, target, t);
-      if (packedRows) return stream.launch(reduceTiles<Kind, V, true, From, Target>, t.launch(), x, target, t);
+      if (packedColumns)
+        return stream.launch(reduceTiles<Kind, V, false, From, Target>, t.launch(target), x, target, t);
+      if (packedRows) return stream.launch(reduceTiles<Kind, V, true, From, Target>, t.launch(target), x, target, t);
     }
-    stream.launch(reduceTiles<Kind, 1, false, From, Target>, t.launch(), x, target, t);
+    stream.launch(reduceTiles<Kind, 1, false, From, Target>, t.launch(target), x, target, t);
   };
   const Tiling t = Tiling::forReduction(outer, packedRows ? axis / V : axis, packedColumns ? inner / V : inner);
   if (t.chunks == 1) return run(y, t);
   A* const partial = static_cast<A*>(stream.workspace(0, sizeof(A) * static_cast<size_t>(outer * t.chunks * inner)));
   run(partial, t);
   const Tiling fold = Tiling::forFolding(outer, t.chunks, inner);
-  stream.launch(reduceTiles<Kind, 1, false, A, To>, fold.launch(), partial, y, fold);
+  stream.launch(reduceTiles<Kind, 1, false, A, To>, fold.launch(y), partial, y, fold);
 }
 
 }  // namespace langevin::cuda

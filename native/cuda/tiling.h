@@ -6,7 +6,7 @@
 // what belongs to the column in registers. Everything follows from the extents alone, never from the GPU, so that sums
 // have the same order everywhere.
 #pragma once
-#include "elements.h"
+#include "groups.h"
 
 namespace langevin::cuda {
 
@@ -32,9 +32,13 @@ struct Tiling {
   /// For a block that walks over all rows of a tile itself.
   static Tiling forOneBlock(int64_t rows, int64_t columns) { return Tiling(1, rows, columns, 64, 1, 1); }
 
-  LaunchShape launch() const {
+  /// The launch of a kernel that writes nothing but these buffers, and begins with ptx::waitForPrevious() and
+  /// ptx::allowNext().
+  LaunchShape launch(const void* written, const void* alsoWritten = nullptr) const {
     const int64_t blocks = ceilDiv(outer, outersPerBlock) * chunks * tiles;
-    return {dim3(static_cast<unsigned>(blocks)), dim3(kThreads)};
+    LaunchShape shape = overlapped({dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, written);
+    shape.writes[1] = alsoWritten;
+    return shape;
   }
 
  private:

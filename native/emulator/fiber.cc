@@ -49,7 +49,6 @@ emulatorStartFiber:
 
 namespace emulator {
 
-/// Frames that were given up left their red zones behind.
 void Fiber::forgetFrames() {
 #if defined(__SANITIZE_ADDRESS__)
   __asan_unpoison_memory_region(stack_, kStackBytes);

@@ -30,7 +30,8 @@ class Fiber {
   /// Called on the fiber: back to the owner.
   void suspend();
 
-  const unsigned char* stack() const { return stack_; }
+  /// For AddressSanitizer: frames that are given up leave nothing behind.
+  void forgetFrames();
   unsigned char* stackTop() const { return stack_ + kStackBytes; }
 
  private:
@@ -55,7 +56,6 @@ class Fiber {
   void* argument_ = nullptr;
 
   static void begin(Fiber* fiber);
-  void forgetFrames();
 };
 
 }  // namespace emulator

@@ -24,7 +24,6 @@ struct sigaction previousSegv, previousBus;
 
 struct SignalStack {
   void* memory = mmap(nullptr, kSignalStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  stack_t previous{};
   ~SignalStack() { munmap(memory, kSignalStackBytes); }
 };
 SignalStack& signalStack() {
@@ -64,6 +63,7 @@ void handle(int signal, siginfo_t* info, void* context) {
   processor.signalMessage = text;
 #if defined(__x86_64__) && defined(__linux__)
   auto* const registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  self->fiber->forgetFrames();
   registers[REG_RSP] = reinterpret_cast<greg_t>(self->fiber->stackTop() - 8) & ~greg_t{15};
   registers[REG_RSP] -= 8;  // as after a call
   registers[REG_RIP] = reinterpret_cast<greg_t>(&giveUp);
@@ -80,7 +80,7 @@ KernelSignals::KernelSignals() {
   stack_t own{};
   own.ss_sp = stack.memory;
   own.ss_size = kSignalStackBytes;
-  sigaltstack(&own, &stack.previous);
+  sigaltstack(&own, &previousStack_);
   const std::lock_guard<std::mutex> lock(mutex);
   if (running++ > 0) return;
   struct sigaction action {};
@@ -97,7 +97,7 @@ KernelSignals::~KernelSignals() {
     sigaction(SIGSEGV, &previousSegv, nullptr);
     sigaction(SIGBUS, &previousBus, nullptr);
   }
-  sigaltstack(&signalStack().previous, nullptr);
+  sigaltstack(&previousStack_, nullptr);
 }
 
 }  // namespace emulator

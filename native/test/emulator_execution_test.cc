@@ -361,7 +361,8 @@ TEST("a stack that overflows is reported as that") {
 
 __global__ void overrunVariable() {
   LANGEVIN_SHARED(int, tile, [10]);
-  tile[threadIdx.x] = 1;
+  int* const first = tile;
+  first[threadIdx.x] = 1;
 }
 __global__ void overrunDynamic() {
   LANGEVIN_DYNAMIC_SHARED(memory);

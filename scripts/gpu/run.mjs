@@ -27,25 +27,39 @@ const { values: options } = parseArgs({
     only: { type: 'string' },
     skip: { type: 'string' },
     minutes: { type: 'string', default: '9' },
-    out: { type: 'string', default: process.env.OUT || 'bench/results' },
+    out: { type: 'string' },
   },
 })
-const names = (list) => (list ? list.split(',').map((name) => name.trim()) : undefined)
-for (const name of [...(names(options.only) ?? []), ...(names(options.skip) ?? [])]) {
-  if (steps.some((step) => step.name === name)) continue
-  process.stderr.write(`gpu.sh: there is no step "${name}": ${steps.map((step) => step.name).join(', ')}\n`)
+/** Names of steps from a flag; `checks` and `benches` are all of a kind. */
+function names(flag, list) {
+  const isBench = (name) => name.startsWith('bench ')
+  const known = steps.map((step) => step.name)
+  const groups = { checks: known.filter((name) => !isBench(name)), benches: known.filter(isBench) }
+  const asked = list.split(',').map((text) => text.trim())
+  const unknown = asked.find((name) => !known.includes(name) && !groups[name])
+  if (unknown === undefined) return asked.flatMap((name) => groups[name] ?? [name])
+  const all = [...Object.keys(groups), ...known].join(', ')
+  process.stderr.write(`gpu.sh: ${flag}: there is no step "${unknown}"; there are ${all}\n`)
   process.exit(2)
 }
+const only = options.only === undefined ? undefined : names('--only', options.only)
+const skipped = options.skip === undefined ? [] : names('--skip', options.skip)
 
 const packFile = '.gpu/pack.json'
 const pack = existsSync(packFile) ? JSON.parse(readFileSync(packFile, 'utf8')) : undefined
 const gpu = describeGpu()
+const sources = digestOfSources(root)
+/** What build/Release/cuda.node was built from, where it was built here. */
+const builtFrom = 'build/cuda-sources.txt'
+const isBuilt = existsSync(builtFrom) && readFileSync(builtFrom, 'utf8') === sources
+/** A dry run's figures are none, and do not belong among results. */
+const out = options.out ?? (process.env.OUT || (gpu ? 'bench/results' : 'build/gpu-dry-run'))
 const context = {
   gpu,
   device: gpu || process.env.LANGEVIN_CUDA_ADDON ? 'cuda' : 'cpu',
   work: mkdtempSync(join(tmpdir(), 'langevin-gpu-')),
   /** Whether the CUDA addon was built from the sources that are here. */
-  current: existsSync('build/Release/cuda.node') && pack?.cuda === true && pack.sources === digestOfSources(root),
+  current: existsSync('build/Release/cuda.node') && (isBuilt || (pack?.cuda === true && pack.sources === sources)),
 }
 const machine = describeMachine()
 const document = {
@@ -59,15 +73,15 @@ const document = {
   steps: [],
 }
 const endsAt = (Number(options.started) + 60 * Number(options.minutes)) * 1000
-mkdirSync(options.out, { recursive: true })
-const log = join(options.out, 'gpu.log')
+mkdirSync(out, { recursive: true })
+const log = join(out, 'gpu.log')
 writeFileSync(log, '')
 const watch = gpu && new GpuWatch()
 
 /** Why a step does not run here, if so. */
 function reasonToSkip(step) {
-  if (names(options.only) && !names(options.only).includes(step.name)) return 'not asked for'
-  if (names(options.skip)?.includes(step.name)) return 'left out'
+  if (only && !only.includes(step.name)) return 'not asked for'
+  if (skipped.includes(step.name)) return 'left out'
   if (!gpu && !step.dry) return 'there is no GPU here'
   const missing = (step.needs ?? []).find((program) => spawnSync('which', [program]).status !== 0)
   if (gpu && missing) return `${missing} is not installed here`
@@ -114,8 +128,8 @@ function detailOf(output, status, code) {
 }
 
 function write() {
-  writeFileSync(join(options.out, 'gpu.json'), `${JSON.stringify(document, null, 2)}\n`)
-  writeFileSync(join(options.out, 'gpu.md'), reportOf(document))
+  writeFileSync(join(out, 'gpu.json'), `${JSON.stringify(document, null, 2)}\n`)
+  writeFileSync(join(out, 'gpu.md'), reportOf(document))
 }
 
 process.stdout.write(
@@ -125,12 +139,12 @@ for (const step of steps) {
   const reason = reasonToSkip(step)
   const outcome = reason ? { status: 'skipped', detail: reason } : await runStep(step)
   document.steps.push({ name: step.name, ...outcome })
+  if (step.name === 'build' && outcome.status === 'passed') writeFileSync(builtFrom, sources)
   // What a bench had measured counts, also where it was cut off.
   const file = step.json && join(context.work, step.json)
   if (file && existsSync(file)) document[step.name.replace('bench ', '')] = JSON.parse(readFileSync(file, 'utf8'))
-  if (step.keeps && existsSync(join(context.work, step.keeps))) {
-    copyFileSync(join(context.work, step.keeps), join(options.out, step.keeps))
-  }
+  const kept = step.keeps?.(context)
+  if (kept && existsSync(join(context.work, kept))) copyFileSync(join(context.work, kept), join(out, kept))
   const time = outcome.seconds === undefined ? '' : ` ${outcome.seconds.toFixed(0)} s`
   process.stdout.write(`${step.name}: ${outcome.status}${time}${outcome.detail ? `, ${outcome.detail}` : ''}\n`)
   write()
@@ -139,6 +153,6 @@ watch?.stop()
 rmSync(context.work, { recursive: true, force: true })
 document.seconds = (Date.now() / 1000 - Number(options.started)).toFixed(0)
 write()
-process.stdout.write(`\n${reportOf(document)}\nwritten: ${join(options.out, 'gpu.json')}, gpu.md, gpu.log\n`)
+process.stdout.write(`\n${reportOf(document)}\nwritten: ${join(out, 'gpu.json')}, gpu.md, gpu.log\n`)
 const failed = document.steps.filter(({ status }) => status === 'failed' || status === 'timed out')
 process.exit(failed.length > 0 ? 1 : 0)

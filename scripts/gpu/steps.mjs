@@ -1,7 +1,7 @@
 // The steps of scripts/gpu.sh in order: what each runs, for how long at most, and what it needs.
 //
 // `command` is what runs on a GPU; `dry` what runs without one, where that makes sense. `json` names the file under the
-// work folder that a step writes; it becomes part of gpu.json.
+// work folder that a step writes, which becomes part of gpu.json; `keeps` names a file that is kept beside it.
 import { readdirSync } from 'node:fs'
 
 const node = process.execPath
@@ -24,6 +24,8 @@ const golden = () =>
   readdirSync('test/fixtures/golden')
     .filter((name) => name.endsWith('.safetensors'))
     .map((name) => `test/fixtures/golden/${name}`)
+/** Outputs of the instructions of Hopper, or of those that every GPU from Ampere on has. */
+const recorded = ({ gpu }) => (gpu?.computeCapability === '9.0' ? 'sm_90.txt' : 'sm_80.txt')
 const bench = (name, seconds) => ({
   name: `bench ${name}`,
   seconds,
@@ -40,8 +42,7 @@ export const steps = [
     name: 'build',
     seconds: 240,
     needs: ['cmake', 'nvcc'],
-    /** The carried addon is that of these sources. */
-    unless: ({ current }) => current && 'the carried addon is of these sources',
+    unless: ({ current }) => current && 'the addon is of these sources',
     command: () => ['bash', 'scripts/gpu/build.sh'],
   },
   {
@@ -51,10 +52,27 @@ export const steps = [
     dry: () => [node, 'dist/cli/main.js', 'doctor'],
   },
   {
+    // Records what the hardware does, and then asks whether the emulator does the same.
+    name: 'conformance',
+    seconds: 120,
+    needs: ['nvcc', 'g++'],
+    keeps: recorded,
+    command: (context) => {
+      const path = `${context.work}/${recorded(context)}`
+      const suite = [node, 'scripts/conformance.mjs'].join(' ')
+      return ['bash', '-c', `${suite} --record ${path} && cp ${path} native/test/conformance/recorded && ${suite}`]
+    },
+  },
+  {
     name: 'op table',
     seconds: 150,
     command: () => [...vitest, 'test/ops'],
     dry: () => [...vitest, 'test/ops/forward.test.ts', '-t', 'leakyRelu'],
+  },
+  {
+    name: 'faults and memory',
+    seconds: 60,
+    command: () => [...vitest, 'test/native', 'test/tensor', 'test/random', 'test/jem/cuda.test.ts'],
   },
   {
     name: 'golden nets',
@@ -68,14 +86,14 @@ export const steps = [
     command: ({ device }) => [node, 'scripts/gpu/determinism.mjs', '--device', device],
     dry: ({ device }) => [node, 'scripts/gpu/determinism.mjs', '--device', device, '--tiny'],
   },
-  { name: 'memcheck', seconds: 60, needs: ['compute-sanitizer'], command: () => sanitizer('memcheck') },
-  { name: 'racecheck', seconds: 60, needs: ['compute-sanitizer'], command: () => sanitizer('racecheck') },
   {
     name: 'hot kernels',
     seconds: 30,
     command: ({ device }) => [node, 'scripts/gpu/hot-kernels.mjs', '--device', device],
-    dry: ({ device }) => [node, 'scripts/gpu/hot-kernels.mjs', '--device', device],
+    dry: ({ device }) => [node, 'scripts/gpu/hot-kernels.mjs', '--tiny', '--device', device],
   },
+  { name: 'memcheck', seconds: 75, needs: ['compute-sanitizer'], command: () => sanitizer('memcheck') },
+  { name: 'racecheck', seconds: 75, needs: ['compute-sanitizer'], command: () => sanitizer('racecheck') },
   bench('convolutions', 110),
   bench('sgld', 200),
   bench('iteration', 60),

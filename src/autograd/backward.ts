@@ -81,6 +81,7 @@ function run(loss: Tensor, wanted: Set<Tensor> | undefined, seed?: Tensor): Map<
     }
   }
 
+  let arriving: (Gradient | undefined)[] = []
   try {
     noGrad(() => {
       if (needed.has(loss.node!)) deliver({ node: loss.node!, index: loss.outputIndex }, start())
@@ -89,13 +90,13 @@ function run(loss: Tensor, wanted: Set<Tensor> | undefined, seed?: Tensor): Map<
         if (outputs) {
           const needs = node.edges.map(isNeeded)
           // A rule may hand one tensor to two inputs, or its own dy on: each edge gets a reference of its own.
-          const gradients = scope(() =>
+          arriving = scope(() =>
             node.gradients(outputs, needs).map((g, i) => (g && needs[i] ? (isLazy(g) ? g : g.detach()) : undefined)),
           )
           pending.delete(node)
           for (const output of outputs) output?.dispose()
           node.edges.forEach((edge, i) => {
-            const gradient = gradients[i]
+            const gradient = arriving[i]
             if (gradient) deliver(edge, gradient)
           })
         }
@@ -104,6 +105,7 @@ function run(loss: Tensor, wanted: Set<Tensor> | undefined, seed?: Tensor): Map<
     })
   } catch (error) {
     // Out of memory, most likely: what was computed so far helps nobody.
+    for (const gradient of arriving) gradient?.dispose()
     for (const outputs of pending.values()) for (const output of outputs) output?.dispose()
     for (const gradient of found.values()) gradient.dispose()
     throw error
@@ -117,9 +119,11 @@ function merge(sum: Gradient | undefined, gradient: Gradient): Gradient {
   if (!sum) return gradient
   if (isLazy(gradient) || isLazy(sum)) {
     const [lazy, other] = isLazy(gradient) ? [gradient, computed(sum)] : [sum as LazyGradient, gradient]
-    const total = lazy.take(undefined, other)
-    other.dispose()
-    return total
+    try {
+      return lazy.take(undefined, other)
+    } finally {
+      other.dispose()
+    }
   }
   const [target, other] = sum.storage.refs === 1 ? [sum, gradient] : [gradient, sum]
   if (target.storage.refs === 1) {

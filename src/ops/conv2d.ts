@@ -100,9 +100,10 @@ function convolveAlike(x: Tensor, weight: Tensor, options: Conv2dOptions, both: 
   /** From dz, ∂loss/∂(value before the activation). */
   const gradients = (dz: Tensor | undefined, [x_, w_]: typeof save, needs: boolean[]): (Gradient | undefined)[] => {
     if (!dz) return []
-    const dx = needs[0] ? inputGradient(dz, w_!, x.shape, s, precision) : undefined
     const native = multiplying(dz, precision)
     const [dw, db] = weightGradients(native, x_, dz, s, weight.shape, needs[1], needs[2])
+    // Last: should memory run out before, nobody would free it.
+    const dx = needs[0] ? inputGradient(dz, w_!, x.shape, s, precision) : undefined
     return [dx, dw, db, needs[3] ? dz : undefined]
   }
   if (signs) {

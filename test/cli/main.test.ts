@@ -34,8 +34,11 @@ afterEach(() => {
 
 describe('commands get their options', () => {
   it.each([
-    ['demo', { name: 'demo', out: 'runs/demo', seed: 1, minutes: 8 }],
-    ['demo --out d --seed 3 --minutes 0.5', { name: 'demo', out: 'd', seed: 3, minutes: 0.5 }],
+    ['demo', { name: 'demo', out: 'runs/demo', seed: 1, minutes: 8, device: 'auto', threads: 0 }],
+    [
+      'demo --out d --seed 3 --minutes 0.5',
+      { name: 'demo', out: 'd', seed: 3, minutes: 0.5, device: 'auto', threads: 0 },
+    ],
     [
       'sample --run r --out f.png',
       { name: 'sample', run: 'r', out: 'f.png', n: 100, source: 'buffer', seed: 1, device: 'auto', threads: 0 },
@@ -57,13 +60,13 @@ describe('commands get their options', () => {
     ],
     [
       'verify a.safetensors b',
-      { name: 'verify', files: ['a.safetensors', 'b'], device: 'cpu', dtype: 'f32', json: false },
+      { name: 'verify', files: ['a.safetensors', 'b'], device: 'cpu', dtype: 'f32', precision: 'fp32', json: false },
     ],
     [
       'bench sgld --json',
       {
         ...{ name: 'bench sgld', net: 'wrn-10-1', size: 28, channels: 1, batch: 64, seconds: 3 },
-        ...{ json: true, device: 'auto', threads: 0 },
+        ...{ precision: 'fp32', json: true, device: 'auto', threads: 0 },
       },
     ],
     [
@@ -167,6 +170,7 @@ describe('exit codes and messages', () => {
     ['train --out o --data mnist --model wrn-11-1', 'model must be wrn-', 'did you mean wrn-10-1?'],
     ['train --out o --data mnist --sgld-steps abc', 'sgldSteps must be a whole number >= 0, got "abc"', ''],
     ['bench sgld --batch 0', '--batch must be a whole number >= 1, got "0"', ''],
+    ['bench sgld --precision f16', '--precision must be one of fp32, tf32, bf16, got "f16"', ''],
     ['bench sgld --peer jax', '--peer must be one of pytorch, got "jax"', ''],
     ['bench sgld --net wrn-9-1', '--net must be wrn-', ''],
     ['verify a --dtype f16', '--dtype must be one of f32, f64, got "f16"', ''],

@@ -9,8 +9,16 @@ import type { Host } from './host.ts'
 import { rounded } from './samples.ts'
 import { type Case, type Row, running, tolerances } from './table.ts'
 
-/** The devices that are built here. */
-export const devices: readonly Device[] = (['cpu', 'cuda'] as const).filter((device) => addonPath(device))
+/** The devices that are built here and can be opened; one that cannot, although it was asked for, is an error. */
+export const devices: readonly Device[] = (['cpu', 'cuda'] as const).filter((device) => {
+  if (!addonPath(device)) return false
+  try {
+    return nativeDevice(device).kind === device
+  } catch (error) {
+    if (device === 'cpu' || process.env.LANGEVIN_CUDA_ADDON) throw error
+    return false
+  }
+})
 
 /** Whether the device is there and is the emulator, which is thousands of times slower than what it stands for. */
 export function emulated(device: Device): boolean {

@@ -6,8 +6,11 @@ import type { Device, DType } from '../../src/native/contract.ts'
 import { accumulate } from '../../src/ops/accumulate.ts'
 import { add, less, mul, where } from '../../src/ops/arithmetic.ts'
 import { cast } from '../../src/ops/cast.ts'
+import { channelAffine } from '../../src/ops/norm.ts'
+import { avgPool2d } from '../../src/ops/pool.ts'
 import { dropout, normal, randomInt, uniform } from '../../src/ops/random.ts'
-import { gatherRows, scatterRows } from '../../src/ops/rows.ts'
+import { argmax, max, sum } from '../../src/ops/reduce.ts'
+import { gatherRows, pick, scatterRows } from '../../src/ops/rows.ts'
 import { concat, flip, slice, transpose } from '../../src/ops/shape.ts'
 import { imageBatch, sgldUpdate, sumOfSquares } from '../../src/ops/training.ts'
 import { leakyRelu, relu, square } from '../../src/ops/unary.ts'
@@ -85,6 +88,37 @@ const calls: Record<string, On> = {
     const index = tensor(order(100, 40), { device })
     return [imageBatch(images, index, source(6), { padding: 4, flip: true, noiseStd: 0.05 })]
   },
+  reductions: (device) => [
+    sum(x(device)),
+    sum(x(device, 'bf16')),
+    sum(matrix(device), { axes: 0 }),
+    sum(matrix(device), { axes: 1 }),
+    max(matrix(device), { axis: 0 }),
+    argmax(matrix(device), 0),
+    argmax(matrix(device), 1),
+  ],
+  'pick, backward': (device) => {
+    const input = matrix(device)
+    input.requiresGrad = true
+    return grad(
+      pick(input, tensor(order(rows, columns), { device })),
+      [input],
+      tensor(other.subarray(0, rows), { device }),
+    )
+  },
+  avgPool2d: (device) => {
+    const input = tensor(whole.subarray(0, 5 * 300 * 300 * 10), { shape: [5, 300, 300, 10], device })
+    input.requiresGrad = true
+    const pooled = avgPool2d(input, 2)
+    return [pooled, avgPool2d(input, 2, 1), ...grad(pooled, [input], pooled.detach())]
+  },
+  channelAffine: (device) => [
+    channelAffine(
+      matrix(device),
+      tensor(other.subarray(0, columns), { device }),
+      tensor(other.subarray(9, 9 + columns), { device }),
+    ),
+  ],
   sumOfSquares: (device) => [sumOfSquares([x(device), y(device), cast(x(device), 'bf16')])],
 }
 

@@ -86,6 +86,25 @@ describe('what the compiler says of a kernel', () => {
   })
 })
 
+describe('dynamic shared memory', async () => {
+  const { dynamicSharedBytes } = await import(new URL('../../scripts/dynamic-shared.mjs', import.meta.url).href)
+
+  // Expected: by hand, from what a stage holds.
+  it.each([
+    // Four stages of (256 + 160) rows of 64 bf16, and nine barriers of 8 bytes.
+    ['sm90::convolve<sm90::Tile<2, 160, 4, 1>, (sm90::Pass)0>', 4 * (256 + 160) * 64 * 2 + 9 * 8],
+    ['sm90::weightGradient<sm90::Tile<1, 32, 5, 2> >', 5 * (128 + 32) * 64 * 2 + 11 * 8],
+    // Rows of 64 bytes; lines of 160 bf16 and 16 bytes, 32 of them.
+    ['sm80::convolveForward<bf16, sm80::Tile<128, 160, 32, 80> >', 4 * (128 * 64 + 32 * (320 + 16))],
+    ['sm80::convolveBackwardInput<float, sm80::Tile<64, 64, 32, 32> >', 4 * (64 + 64) * 64],
+    ['sm80::convolveBackwardWeight<float, sm80::Tile<64, 64, 32, 32> >', 4 * 2 * 16 * (256 + 32)],
+    ['stem::convolveForward<float, 3>', 4 * 3 * 3 * 3 * 16],
+    ['accumulateKernel<float>', undefined],
+  ])('%s', (name, bytes) => {
+    expect(dynamicSharedBytes(name)).toBe(bytes)
+  })
+})
+
 // Expected: NVIDIA's occupancy calculator's arithmetic, worked by hand from the limits in the programming guide.
 describe('occupancy', () => {
   it.each([

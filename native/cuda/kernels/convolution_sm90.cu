@@ -3,15 +3,23 @@
 //
 // Algorithm: implicit GEMM on NHWC images. TMA copies shifted boxes of pixels, with zeros outside the image as padding;
 // wgmma multiplies them by a tap's weights, both from shared memory; a producer thread runs ahead through a ring of
-// barriers. Two neighbouring blocks form a cluster and load the weights once for both. The epilogue adds bias and
-// residual, applies LeakyReLU, keeps its sign bits, and writes by TMA.
+// barriers. Blocks make one tile after another, in clusters of up to 2 × 2 (pixels × channels) that share what they
+// load. The epilogue adds bias and residual, applies LeakyReLU, keeps its sign bits, and writes by TMA. A kernel may
+// start while the one before it still runs (programmatic dependent launch), and loads its first weights then.
 //
 // Taken: 1×1 to 5×5 kernels, stride 1, or 2 over even heights and widths; channels of the source a multiple of 16, of
 // the destination of 32. A slice of fewer than 64 channels at the end is multiplied in steps of 16, without waste.
 //
 // Tiles (pixels × channels): channels 160 where that divides them (all of WRN-28-10's), else 128, 64 or 32; pixels 256,
-// or 128 where 256 would leave multiprocessors idle. A 256×160 tile reads (256 + 160)·64 bf16 = 52 KiB of shared memory
-// for 2·256·160·64 operations: 98 operations a byte where the port's 128 bytes a clock ask for 64 at the peak rate.
+// or 128 where 256 would leave multiprocessors idle. Per stage of 64 channels, at the peak of 4096 operations a clock:
+//
+//              clocks   shared memory: written + read   of 128 bytes a clock   from L2, cluster 1, 2×1, 2×2
+//   256 × 160   1280     52 + 112 KiB                   102 %                  52, 42, 26 KiB
+//   128 × 160    640     36 + 56 KiB                    115 %                  36, 26, 18 KiB
+//
+// (pixels are read once, weights once for each 64 pixels). So shared memory binds at 98 and 87 % of the peak; and stage
+// 3 of WRN-28-10 (128 × 160, 128 blocks) asks L2 for 12.9, 9.3 or 6.5 TB/s at the peak rate, where about 5.5 to 8 are
+// to be had: that is what clusters are for. At 750 TFLOP/s it is 4.9 in clusters of 2 × 2.
 //
 // Per convolution of WRN-28-10, batch 64: operations 30.2 GFLOP (60.4 where channels double), bytes 34 to 67 MB (input,
 // weights, output, residual, signs once): 30.5 µs at the peak of 989 TFLOP/s, 11 to 22 µs at 3.0 TB/s, so the matrix
@@ -19,8 +27,14 @@
 // 0.97 of one in stages 2 and 3). Predicted: 44 to 50 µs, 600 to 690 TFLOP/s: 750 TFLOP/s in the loop, as large matrix
 // products reach, 97 % waves, and about 3 µs to fill the ring and to write the last tile. Not measured on hardware.
 //
+// Registers (ptxas, sm_90a): 168 at launch in the tiles of 128 and 160 channels, no spills; setmaxnreg then gives the
+// producer 56 and the others 224. 53 to 80 in the narrow ones, of which two blocks share a multiprocessor.
+//
 // Dropped: weights in rows of 128 bytes for 160 channels in the forward pass (2.5 such rows: 24 KiB a stage instead of
-// 20, and so 3 stages); a producer limited to 24 registers (it spilled).
+// 20); a producer limited to 24 or 40 registers (it spilled); products left unfinished from the loop of whole slices
+// into that of the last one (ptxas then waited for each product, C7515).
+#include <utility>
+
 #include "../../core/counts.h"
 #include "../convolution.h"
 #include "convolution_sm90_plan.h"
@@ -51,30 +65,6 @@ int tapsOfGradient(Plan& plan, const ConvShape& s) {
     plan.phases[at] = made;
   }
   return phases;
-}
-
-/// How many clusters of two blocks of this kernel the GPU runs at once.
-int activeClusters(const Stream& stream, Kernel kernel, size_t sharedBytes) {
-  cudaLaunchAttribute attribute;
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim.x = 2;
-  attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(2);
-  config.blockDim = dim3(kBlockThreads);
-  config.dynamicSmemBytes = sharedBytes;
-  config.stream = stream.handle();
-  config.attrs = &attribute;
-  config.numAttrs = 1;
-  int clusters = 0;
-  const cudaError_t status =
-      cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                           static_cast<int>(sharedBytes));
-  if (status != cudaSuccess || cudaOccupancyMaxActiveClusters(&clusters, kernel, &config) != cudaSuccess) {
-    cudaGetLastError();  // then single blocks serve
-    return 0;
-  }
-  return clusters;
 }
 
 /// One convolution, with everything of the plan but what depends on the tile.
@@ -111,6 +101,34 @@ int64_t tilesOf(const Plan& plan, int phases) {
   return ceilDiv(boxes.count(), 2) * (plan.channels / Tile::kChannels) * phases;
 }
 
+/// Sets the largest cluster that the tiles fill and that costs no further wave (clusters may leave multiprocessors of a
+/// group idle); returns how many blocks run at once.
+template <class Tile>
+int64_t chooseCluster(Stream& stream, Job& job) {
+  Plan& plan = job.plan;
+  plan.clusterPixels = plan.clusterChannels = 1;
+  const int64_t alone = int64_t{stream.gpu().multiprocessors} * Tile::kBlocksPerMultiprocessor;
+  if constexpr (Tile::kChannels >= 128) {
+    // Every place of the ring must hold a stage of each tile: Ring::written counts on it.
+    const Phase& shortest = plan.phases[job.phases - 1];
+    if (shortest.taps * ceilDiv(plan.k, Tile::kSlice) < Tile::kStages) return alone;
+    static const ActiveClusters forward(stream, reinterpret_cast<const void*>(forwardKernel<Tile>()),
+                                        Tile::kSharedBytes);
+    static const ActiveClusters gradient(stream, reinterpret_cast<const void*>(inputGradientKernel<Tile>()),
+                                         Tile::kSharedBytes);
+    const ActiveClusters& active = job.pass == Pass::forward ? forward : gradient;
+    for (const auto& [pixels, channels] : {std::pair{2, 2}, std::pair{2, 1}, std::pair{1, 2}}) {
+      if (plan.pixelTiles % pixels != 0 || plan.channelTiles % channels != 0) continue;
+      const int64_t together = active.blocks(pixels * channels);
+      if (together == 0 || ceilDiv(plan.tiles, together) > ceilDiv(plan.tiles, alone)) continue;
+      plan.clusterPixels = pixels;
+      plan.clusterChannels = channels;
+      return together;
+    }
+  }
+  return alone;
+}
+
 template <class Tile>
 void run(Stream& stream, Job& job) {
   constexpr int kPixelsLog = Tile::kParts == 2 ? 7 : 6;
@@ -129,27 +147,12 @@ void run(Stream& stream, Job& job) {
 
   const Kernel kernel = job.pass == Pass::forward ? forwardKernel<Tile>() : inputGradientKernel<Tile>();
   plan.tiles = plan.pixelTiles * plan.channelTiles * job.phases;
-  plan.cluster = 1;
-  int64_t together = int64_t{stream.gpu().multiprocessors} * Tile::kBlocksPerMultiprocessor;
-  // In a cluster every place of the ring must hold a stage of each tile (Ring::written counts on it).
-  int fewestTaps = plan.phases[0].taps;
-  for (int i = 1; i < job.phases; ++i) fewestTaps = plan.phases[i].taps < fewestTaps ? plan.phases[i].taps : fewestTaps;
-  const bool longEnough = fewestTaps * static_cast<int>(ceilDiv(plan.k, Tile::kSlice)) >= Tile::kStages;
-  if (Tile::kChannels >= 128 && plan.pixelTiles % 2 == 0 && longEnough) {
-    static const int clusters[] = {activeClusters(stream, forwardKernel<Tile>(), Tile::kSharedBytes),
-                                   activeClusters(stream, inputGradientKernel<Tile>(), Tile::kSharedBytes)};
-    // Clusters may leave a multiprocessor of a group idle: not at the price of another wave.
-    const int64_t paired = 2 * clusters[job.pass == Pass::forward ? 0 : 1];
-    if (paired > 0 && ceilDiv(plan.tiles, paired) <= ceilDiv(plan.tiles, together)) {
-      plan.cluster = 2;
-      together = paired;
-    }
-  }
+  const int64_t together = chooseCluster<Tile>(stream, job);
   LaunchShape shape;
   shape.grid = dim3(static_cast<unsigned>(smaller(plan.tiles, together)));
   shape.block = dim3(kBlockThreads);
   shape.sharedBytes = Tile::kSharedBytes;
-  shape.cluster = static_cast<unsigned>(plan.cluster);
+  shape.cluster = static_cast<unsigned>(plan.clusterPixels * plan.clusterChannels);
   shape.overlapPrevious = true;
   shape.writes[0] = job.destination.base;
   shape.writes[1] = job.pre;

@@ -8,11 +8,12 @@
 //
 // Weights are [tap][cin][cout]. The forward pass multiplies by k = cin, so their rows lie along n: MN-major, in chunks
 // of 64 or 32 columns, 32 rows of k in each half of the stage. The gradient multiplies by k = cout: K-major, as they
-// lie. The halves are there so that the two blocks of a cluster, which have the same weights, load one each and
-// multicast it.
+// lie.
+//
+// Blocks of a cluster share what they load: the two with the same channels load half of the weights each and multicast
+// it to both; the two with the same pixels load one of the two boxes each.
 #pragma once
-#include "../wgmma.h"
-#include "convolution_sm90_plan.h"
+#include "convolution_sm90_epilogue.h"
 
 namespace langevin::cuda::sm90 {
 
@@ -20,87 +21,49 @@ namespace langevin::cuda::sm90 {
 
 using ptx::Major;
 
-/// A place of the ring and the parity of its turn.
-template <int stages>
-struct Turn {
-  int slot;
-  uint32_t parity;
-  LANGEVIN_DEVICE static Turn first() { return {0, 0}; }
-  LANGEVIN_DEVICE void advance() {
-    if (++slot == stages) {
-      slot = 0;
-      parity ^= 1;
-    }
-  }
-};
-
-template <class Tile>
-struct Ring {
-  unsigned char* memory;
-  LANGEVIN_DEVICE unsigned char* stage(int slot) const { return memory + slot * Tile::kStageBytes; }
-  LANGEVIN_DEVICE unsigned char* box(int slot, int consumer) const { return stage(slot) + consumer * Tile::kBoxBytes; }
-  LANGEVIN_DEVICE unsigned char* weights(int slot) const { return stage(slot) + kConsumers * Tile::kBoxBytes; }
-  /// Completes when the stage is filled …
-  LANGEVIN_DEVICE uint64_t* full(int slot) const { return reinterpret_cast<uint64_t*>(stage(Tile::kStages)) + slot; }
-  /// … and when every warpgroup that reads it (also those of the cluster's other block, which is written to) is done.
-  LANGEVIN_DEVICE uint64_t* empty(int slot) const { return full(Tile::kStages + slot); }
-  /// In a cluster: completes when all four warpgroups have written a tile's results, so that their places may be
-  /// multicast to again.
-  LANGEVIN_DEVICE uint64_t* written() const { return full(2 * Tile::kStages); }
-};
-
-/// A tile to make.
-struct Work {
-  Phase phase;
-  int pixelTile;
-  int channel;     // the first one
-  int iterations;  // stages to multiply
-
-  LANGEVIN_DEVICE Work(const Plan& plan, int tile, int tileChannels) {
-    const int channelTile = tile / plan.pixelTiles;
-    pixelTile = tile % plan.pixelTiles;
-    phase = plan.phases[channelTile / plan.channelTiles];
-    channel = channelTile % plan.channelTiles * tileChannels;
-    iterations = phase.taps * ((plan.k + 63) / 64);
-  }
-};
-
-/// The first pixel of a box.
-struct Corner {
-  int column, row, image;
-
-  LANGEVIN_DEVICE Corner(const Boxes& boxes, int index)
-      : column(index % boxes.across << boxes.widthLog),
-        row(index / boxes.across % boxes.down << boxes.heightLog),
-        image(index / boxes.across / boxes.down << boxes.imagesLog) {}
-};
-
 // ---- the producer: one thread ----
 
 template <class Tile, Pass pass>
-LANGEVIN_DEVICE void loadWeights(const Plan& plan, const Ring<Tile>& ring, int slot, int slice, int k, int channel) {
-  const uint32_t rank = plan.cluster == 2 ? ptx::clusterRank() : 0;
-  constexpr uint16_t kBothBlocks = 3;
+LANGEVIN_DEVICE void loadWeights(const Plan& plan, const Place& own, const Ring<Tile>& ring, int slot, int slice, int k,
+                                 int channel) {
+  const bool shared = plan.clusterPixels == 2;
 #  pragma unroll
-  for (uint32_t half = 0; half < 2; ++half) {
+  for (int half = 0; half < 2; ++half) {
     unsigned char* target = ring.weights(slot) + half * (Tile::kWeightBytes / 2);
     uint64_t* full = ring.full(slot);
-    const bool shared = plan.cluster == 2;
-    if (shared && half != rank) continue;  // the other block loads it for both
+    if (shared && half != own.pixel) continue;  // the partner loads it for both
     if constexpr (pass == Pass::forward) {
-      const int row = k + static_cast<int>(half) * 32, chunk = channel / Tile::kChunk;
+      const int row = k + half * 32, chunk = channel / Tile::kChunk;
       if (shared) {
-        ptx::loadBoxMulticast(target, &plan.weights, full, kBothBlocks, 0, row, chunk, slice);
+        ptx::loadBoxMulticast(target, &plan.weights, full, own.sameChannels, 0, row, chunk, slice);
       } else {
         ptx::loadBox(target, &plan.weights, full, 0, row, chunk, slice);
       }
     } else {
-      const int row = channel + static_cast<int>(half) * (Tile::kChannels / 2);
+      const int row = channel + half * (Tile::kChannels / 2);
       if (shared) {
-        ptx::loadBoxMulticast(target, &plan.weights, full, kBothBlocks, k, row, slice);
+        ptx::loadBoxMulticast(target, &plan.weights, full, own.sameChannels, k, row, slice);
       } else {
         ptx::loadBox(target, &plan.weights, full, k, row, slice);
       }
+    }
+  }
+}
+
+template <class Tile>
+LANGEVIN_DEVICE void loadPixels(const Plan& plan, const Place& own, const Ring<Tile>& ring, int slot, const Tap& tap,
+                                int k, const Corner (&corners)[kConsumers]) {
+  const bool shared = plan.clusterChannels == 2;
+#  pragma unroll
+  for (int box = 0; box < kConsumers; ++box) {
+    if (shared && box != own.channel) continue;
+    const int channel = tap.channel + k, column = corners[box].column + tap.column, row = corners[box].row + tap.row;
+    if (shared) {
+      ptx::loadBoxMulticast(ring.box(slot, box), &plan.source, ring.full(slot), own.samePixels, channel, column,
+                            tap.parity, row, corners[box].image);
+    } else {
+      ptx::loadBox(ring.box(slot, box), &plan.source, ring.full(slot), channel, column, tap.parity, row,
+                   corners[box].image);
     }
   }
 }
@@ -117,28 +80,24 @@ struct Iteration {
 };
 
 template <class Tile, Pass pass>
-LANGEVIN_DEVICE void produceTile(const Plan& plan, const Work& work, const Ring<Tile>& ring, int tilesBefore,
-                                 int weightsAhead, Turn<Tile::kStages>& turn) {
+LANGEVIN_DEVICE void produceTile(const Plan& plan, const Place& own, const Work& work, const Ring<Tile>& ring,
+                                 int tilesBefore, int weightsAhead, Turn<Tile::kStages>& turn) {
   const Corner corners[kConsumers] = {Corner(plan.boxes, 2 * work.pixelTile),
                                       Corner(plan.boxes, 2 * work.pixelTile + 1)};
   const int places = kConsumers * (plan.hasPre ? 2 : 1);
   Iteration at;
   for (int i = 0; i < work.iterations; ++i) {
     const Tap tap = plan.taps[work.phase.firstTap + at.tap];
-    // From here on stages lie where the last tile's results were, here and in the cluster's other block.
-    if (plan.cluster == 2 && tilesBefore > 0 && i == Tile::kStages - places) {
+    // From here on stages lie where the last tile's results were, here and in the partners.
+    if (own.partners > 1 && tilesBefore > 0 && i == Tile::kStages - places) {
       ptx::waitClusterBarrier(ring.written(), static_cast<uint32_t>(tilesBefore - 1) & 1);
     }
     if (i >= weightsAhead) {
       ptx::waitClusterBarrier(ring.empty(turn.slot), turn.parity ^ 1);
       ptx::arriveExpecting(ring.full(turn.slot), Tile::kStageBytes);
-      loadWeights<Tile, pass>(plan, ring, turn.slot, tap.slice, at.k, work.channel);
+      loadWeights<Tile, pass>(plan, own, ring, turn.slot, tap.slice, at.k, work.channel);
     }
-#  pragma unroll
-    for (int box = 0; box < kConsumers; ++box) {
-      ptx::loadBox(ring.box(turn.slot, box), &plan.source, ring.full(turn.slot), tap.channel + at.k,
-                   corners[box].column + tap.column, tap.parity, corners[box].row + tap.row, corners[box].image);
-    }
+    loadPixels(plan, own, ring, turn.slot, tap, at.k, corners);
     at.advance(work.phase.taps);
     turn.advance();
   }
@@ -163,13 +122,13 @@ LANGEVIN_DEVICE void produceTile(const Plan& plan, const Work& work, const Ring<
 
 /// The first stages' weights, while the launch before still runs. Returns their number.
 template <class Tile, Pass pass>
-LANGEVIN_DEVICE int loadWeightsAhead(const Plan& plan, const Work& work, const Ring<Tile>& ring) {
+LANGEVIN_DEVICE int loadWeightsAhead(const Plan& plan, const Place& own, const Work& work, const Ring<Tile>& ring) {
   if (!plan.weightsSettled) return 0;
   const int ahead = work.iterations < Tile::kStages ? work.iterations : Tile::kStages;
   Iteration at;
   for (int slot = 0; slot < ahead; ++slot) {
     ptx::arriveExpecting(ring.full(slot), Tile::kStageBytes);
-    loadWeights<Tile, pass>(plan, ring, slot, plan.taps[work.phase.firstTap + at.tap].slice, at.k, work.channel);
+    loadWeights<Tile, pass>(plan, own, ring, slot, plan.taps[work.phase.firstTap + at.tap].slice, at.k, work.channel);
     at.advance(work.phase.taps);
   }
   return ahead;
@@ -177,13 +136,14 @@ LANGEVIN_DEVICE int loadWeightsAhead(const Plan& plan, const Work& work, const R
 
 template <class Tile, Pass pass>
 LANGEVIN_DEVICE void produce(const Plan& plan, const Ring<Tile>& ring) {
-  int ahead = loadWeightsAhead<Tile, pass>(plan, Work(plan, static_cast<int>(blockIdx.x), Tile::kChannels), ring);
+  const Place own(plan.clusterPixels, plan.clusterChannels);
+  int ahead = loadWeightsAhead<Tile, pass>(plan, own, Work(plan, static_cast<int>(blockIdx.x), Tile::kChannels), ring);
   ptx::waitForPrevious();
   ptx::allowNext();
   auto turn = Turn<Tile::kStages>::first();
   int tilesBefore = 0;
   for (int tile = static_cast<int>(blockIdx.x); tile < plan.tiles; tile += static_cast<int>(gridDim.x)) {
-    produceTile<Tile, pass>(plan, Work(plan, tile, Tile::kChannels), ring, tilesBefore++, ahead, turn);
+    produceTile<Tile, pass>(plan, own, Work(plan, tile, Tile::kChannels), ring, tilesBefore++, ahead, turn);
     ahead = 0;
   }
 }
@@ -208,27 +168,9 @@ LANGEVIN_DEVICE void multiplyStage(float (&sums)[Tile::kParts][Tile::kChannels /
   }
 }
 
-/// Frees a stage for this block's producer, and for the other block's, which writes weights into it.
-template <class Tile>
-LANGEVIN_DEVICE void release(const Plan& plan, const Ring<Tile>& ring, int slot) {
-  const unsigned thread = threadIdx.x % 128;
-  if (plan.cluster == 2) {
-    if (thread < 2) ptx::arriveAt(ring.empty(slot), thread);
-  } else if (thread == 0) {
-    ptx::arrive(ring.empty(slot));
-  }
-}
-
-/// Frees a place of results, which this block's warpgroups alone use. The barrier also counts those of the other block,
-/// which have no part in it and may still be at an earlier turn: the own ones arrive for them.
-template <class Tile>
-LANGEVIN_DEVICE void releasePlace(const Plan& plan, const Ring<Tile>& ring, int slot) {
-  for (int i = 0; i < plan.cluster; ++i) ptx::arrive(ring.empty(slot));
-}
-
 /// `count` stages; the products of a stage run while the next one is waited for.
 template <class Tile, Pass pass, int steps>
-LANGEVIN_DEVICE void multiplyStages(const Plan& plan, const Ring<Tile>& ring, int consumer, int count,
+LANGEVIN_DEVICE void multiplyStages(const Place& own, const Ring<Tile>& ring, int consumer, int count,
                                     Turn<Tile::kStages>& turn, int& previous,
                                     float (&sums)[Tile::kParts][Tile::kChannels / 2]) {
   for (int i = 0; i < count; ++i) {
@@ -237,148 +179,18 @@ LANGEVIN_DEVICE void multiplyStages(const Plan& plan, const Ring<Tile>& ring, in
     multiplyStage<Tile, pass, steps>(sums, ring.box(turn.slot, consumer), ring.weights(turn.slot));
     ptx::commitProducts();
     ptx::waitProducts<1>();
-    if (previous >= 0) release(plan, ring, previous);
+    if (previous >= 0) arriveAtAll(own, ring.empty(previous));
     previous = turn.slot;
     turn.advance();
   }
   ptx::waitProducts<0>();
 }
 
-/// Where the words of sign bits of a thread's pixels lie: rows lane/4 and lane/4 + 8 of each part.
-template <class Tile>
-LANGEVIN_DEVICE int signWord(const Plan& plan, const Work& work, const Corner& corner, int pixel) {
-  const Boxes& boxes = plan.boxes;
-  const int column = corner.column + (pixel & ((1 << boxes.widthLog) - 1));
-  const int row = corner.row + (pixel >> boxes.widthLog & ((1 << boxes.heightLog) - 1));
-  const int image = corner.image + (pixel >> (boxes.widthLog + boxes.heightLog));
-  if (column >= plan.columns || row >= plan.rows || image >= plan.images) return -1;
-  const int y = row * plan.step + work.phase.row, x = column * plan.step + work.phase.column;
-  return ((image * plan.rows * plan.step + y) * plan.columns * plan.step + x) * (plan.channels / 32) +
-         work.channel / 32;
-}
-
-/// Two neighbouring results from their sums; `residual`, `bias`: bf16 pairs; `bits`: the pair's sign bits, in or out.
-template <Pass pass>
-LANGEVIN_DEVICE uint32_t finishPair(const Plan& plan, float low, float high, uint32_t bias, uint32_t residual,
-                                    uint32_t& bits, uint32_t& pre) {
-  if constexpr (pass == Pass::forward) {
-    if (plan.bias) low += ptx::lowBf16(bias), high += ptx::highBf16(bias);
-    if (plan.hasResidual) low += ptx::lowBf16(residual), high += ptx::highBf16(residual);
-    pre = ptx::packBf16(low, high);
-    bits = (low > 0.0f ? 1u : 0u) | (high > 0.0f ? 2u : 0u);
-    return ptx::packBf16(low > 0.0f ? low : plan.slope * low, high > 0.0f ? high : plan.slope * high);
-  } else {
-    low *= bits & 1 ? 1.0f : plan.slope;
-    high *= bits & 2 ? 1.0f : plan.slope;
-    if (plan.hasResidual) low += ptx::lowBf16(residual), high += ptx::highBf16(residual);
-    return ptx::packBf16(low, high);
-  }
-}
-
 template <class Tile, Pass pass>
-LANGEVIN_DEVICE void finish(const Plan& plan, const Work& work, const Ring<Tile>& ring, int consumer,
-                            Turn<Tile::kStages>& turn, const float (&sums)[Tile::kParts][Tile::kChannels / 2]) {
-  constexpr int kChunkBytes = Tile::kBoxPixels * kOutputChunk * 2;
-  const int thread = threadIdx.x % 128, warp = thread / 32, lane = thread % 32, quad = lane % 4;
+LANGEVIN_DEVICE void consumeTile(const Plan& plan, const Place& own, const Work& work, const Ring<Tile>& ring,
+                                 int consumer, Turn<Tile::kStages>& turn) {
   const Corner corner(plan.boxes, 2 * work.pixelTile + consumer);
-  // Both warpgroups pass all places in order, and each keeps its own.
-  const int places = kConsumers * (plan.hasPre ? 2 : 1);
-  int own = 0, ownPre = 0;
-  for (int place = 0; place < places; ++place) {
-    ptx::waitBarrier(ring.full(turn.slot), turn.parity);
-    if (place % kConsumers != consumer) {
-      if (thread == 0) releasePlace(plan, ring, turn.slot);
-    } else if (place < kConsumers) {
-      own = turn.slot;
-    } else {
-      ownPre = turn.slot;
-    }
-    turn.advance();
-  }
-  unsigned char* const results = ring.stage(own);
-  unsigned char* const pres = ring.stage(ownPre);
-  const bool readsSigns = pass == Pass::inputGradient && plan.signsIn,
-             writesSigns = pass == Pass::forward && plan.signsOut;
-  int words[Tile::kParts][2] = {};
-  if (readsSigns || writesSigns) {
-#  pragma unroll
-    for (int i = 0; i < 2 * Tile::kParts; ++i) {
-      words[i / 2][i % 2] = signWord<Tile>(plan, work, corner, i / 2 * 64 + warp * 16 + i % 2 * 8 + lane / 4);
-    }
-  }
-
-#  pragma unroll
-  for (int chunk = 0; chunk < Tile::kChannels / 32; ++chunk) {
-    uint32_t bias[4] = {};
-    if (pass == Pass::forward && plan.bias) {
-#  pragma unroll
-      for (int j = 0; j < 4; ++j) bias[j] = plan.bias[(work.channel + chunk * 32 + j * 8) / 2 + quad];
-    }
-#  pragma unroll
-    for (int part = 0; part < Tile::kParts; ++part) {
-      uint32_t signs[2] = {~0u, ~0u};
-      if (readsSigns) {
-#  pragma unroll
-        for (int h = 0; h < 2; ++h) signs[h] = words[part][h] < 0 ? 0 : plan.signsIn[words[part][h] + chunk];
-      }
-      if (writesSigns) signs[0] = signs[1] = 0;
-#  pragma unroll
-      for (int pair = 0; pair < 2; ++pair) {
-        // Four tiles of 8 pixels × 8 channels, as ldmatrix and stmatrix number them: the lower half of the pixels,
-        // the upper; then the next 8 channels.
-        const int row = part * 64 + warp * 16 + lane % 16;
-        const int offset = row * 64 + (pair * 2 + lane / 16) * 16;
-        const int swizzled = chunk * kChunkBytes + (offset ^ (offset >> 7 & 3) << 4);
-        uint32_t values[4] = {}, pre[4] = {};
-        if (plan.hasResidual) ptx::loadMatrix4(values, results + swizzled);
-#  pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const int j = pair * 2 + i / 2, h = i % 2, shift = j * 8 + quad * 2;
-          const float* sum = &sums[part][(chunk * 4 + j) * 4 + h * 2];
-          uint32_t bits = signs[h] >> shift;
-          values[i] = finishPair<pass>(plan, sum[0], sum[1], bias[j], values[i], bits, pre[i]);
-          if (writesSigns) signs[h] |= bits << shift;
-        }
-        ptx::storeMatrix4(results + swizzled, values);
-        if (plan.hasPre) ptx::storeMatrix4(pres + swizzled, pre);
-      }
-      if (writesSigns) {
-#  pragma unroll
-        for (int h = 0; h < 2; ++h) {
-          signs[h] |= __shfl_xor_sync(0xffffffffu, signs[h], 1);
-          signs[h] |= __shfl_xor_sync(0xffffffffu, signs[h], 2);
-          if (quad == 0 && words[part][h] >= 0) plan.signsOut[words[part][h] + chunk] = signs[h];
-        }
-      }
-    }
-  }
-
-  ptx::fenceAsyncShared();
-  ptx::syncBarrier(1 + consumer, 128);
-  if (thread == 0) {
-    const int channel = work.phase.column * plan.channels + work.channel;
-    for (int chunk = 0; chunk < Tile::kChannels / 32; ++chunk) {
-      ptx::storeBox(&plan.destination, results + chunk * kChunkBytes, channel + chunk * 32, corner.column,
-                    work.phase.row, corner.row, corner.image);
-      if (plan.hasPre) {
-        ptx::storeBox(&plan.pre, pres + chunk * kChunkBytes, channel + chunk * 32, corner.column, work.phase.row,
-                      corner.row, corner.image);
-      }
-    }
-    ptx::commitStores();
-    ptx::waitStoresRead<0>();
-    releasePlace(plan, ring, own);
-    if (plan.hasPre) releasePlace(plan, ring, ownPre);
-    if (plan.cluster == 2) {
-      ptx::arriveAt(ring.written(), 0);
-      ptx::arriveAt(ring.written(), 1);
-    }
-  }
-}
-
-template <class Tile, Pass pass>
-LANGEVIN_DEVICE void consumeTile(const Plan& plan, const Work& work, const Ring<Tile>& ring, int consumer,
-                                 Turn<Tile::kStages>& turn) {
+  const Operands<Tile, pass> operands(plan, work, corner);
   float sums[Tile::kParts][Tile::kChannels / 2];
 #  pragma unroll
   for (int part = 0; part < Tile::kParts; ++part) {
@@ -389,21 +201,22 @@ LANGEVIN_DEVICE void consumeTile(const Plan& plan, const Work& work, const Ring<
   // the compiler wait for each.
   int previous = -1;
   const int taps = work.phase.taps;
-  multiplyStages<Tile, pass, 4>(plan, ring, consumer, plan.k / 64 * taps, turn, previous, sums);
+  multiplyStages<Tile, pass, 4>(own, ring, consumer, plan.k / 64 * taps, turn, previous, sums);
   const int tail = plan.k % 64 / 16;
-  if (tail == 1) multiplyStages<Tile, pass, 1>(plan, ring, consumer, taps, turn, previous, sums);
-  if (tail == 2) multiplyStages<Tile, pass, 2>(plan, ring, consumer, taps, turn, previous, sums);
-  if (tail == 3) multiplyStages<Tile, pass, 3>(plan, ring, consumer, taps, turn, previous, sums);
-  if (previous >= 0) release(plan, ring, previous);
-  finish<Tile, pass>(plan, work, ring, consumer, turn, sums);
+  if (tail == 1) multiplyStages<Tile, pass, 1>(own, ring, consumer, taps, turn, previous, sums);
+  if (tail == 2) multiplyStages<Tile, pass, 2>(own, ring, consumer, taps, turn, previous, sums);
+  if (tail == 3) multiplyStages<Tile, pass, 3>(own, ring, consumer, taps, turn, previous, sums);
+  if (previous >= 0) arriveAtAll(own, ring.empty(previous));
+  finish<Tile, pass>(plan, own, work, ring, consumer, corner, operands, turn, sums);
 }
 
 template <class Tile, Pass pass>
 LANGEVIN_DEVICE void consume(const Plan& plan, const Ring<Tile>& ring, int consumer) {
+  const Place own(plan.clusterPixels, plan.clusterChannels);
   ptx::waitForPrevious();
   auto turn = Turn<Tile::kStages>::first();
   for (int tile = static_cast<int>(blockIdx.x); tile < plan.tiles; tile += static_cast<int>(gridDim.x)) {
-    consumeTile<Tile, pass>(plan, Work(plan, tile, Tile::kChannels), ring, consumer, turn);
+    consumeTile<Tile, pass>(plan, own, Work(plan, tile, Tile::kChannels), ring, consumer, turn);
   }
 }
 
@@ -415,19 +228,20 @@ __global__ void __launch_bounds__(kBlockThreads, Tile::kBlocksPerMultiprocessor)
 #if defined(LANGEVIN_HOPPER)
   LANGEVIN_DYNAMIC_SHARED(memory);
   const Ring<Tile> ring{memory};
-  const int group = threadIdx.x / 128;
+  const int group = threadIdx.x / 128, blocks = plan.clusterPixels * plan.clusterChannels;
 
   if (threadIdx.x == 0) {
+    const uint32_t readers = kConsumers * (plan.clusterPixels + plan.clusterChannels - 1);
     for (int slot = 0; slot < Tile::kStages; ++slot) {
       ptx::initBarrier(ring.full(slot), 1);
-      ptx::initBarrier(ring.empty(slot), kConsumers * plan.cluster);
+      ptx::initBarrier(ring.empty(slot), readers);
     }
-    ptx::initBarrier(ring.written(), kConsumers * plan.cluster);
+    ptx::initBarrier(ring.written(), readers);
     ptx::fenceBarrierInit();
     ptx::prefetchMap(&plan.source);
     ptx::prefetchMap(&plan.weights);
   }
-  if (plan.cluster == 2) {
+  if (blocks > 1) {
     ptx::arriveCluster();
     ptx::waitCluster();
   } else {
@@ -444,8 +258,8 @@ __global__ void __launch_bounds__(kBlockThreads, Tile::kBlocksPerMultiprocessor)
     consume<Tile, pass>(plan, ring, group);
     __syncwarp();
   }
-  // The other block may still write into this one's stages or arrive at its barriers.
-  if (plan.cluster == 2) {
+  // Partners may still write into this block's stages or arrive at its barriers.
+  if (blocks > 1) {
     ptx::arriveCluster();
     ptx::waitCluster();
   }

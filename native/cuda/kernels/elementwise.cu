@@ -19,6 +19,7 @@ namespace {
 template <class T>
 __global__ void accumulateKernel(const T* x, T* y, int64_t n) {
   ptx::waitForPrevious();
+  ptx::allowNext();
   constexpr int N = kGroup<T>;
   for (int64_t begin = firstGroup<N>(); begin < n; begin += groupStride<N>()) {
     auto sum = widenGroup(loadGroup<N>(y, begin, n));
@@ -33,7 +34,7 @@ void accumulate(Stream& stream, In x, InOut y, int64_t n) {
     using T = decltype(type);
     const T* const source = x.as<T>(n);
     T* const target = y.as<T>(n);
-    stream.launch(accumulateKernel<T>, overlapped(loopOverGroups<kGroup<T>>(stream, n)), source, target, n);
+    stream.launch(accumulateKernel<T>, overlapped(loopOverGroups<kGroup<T>>(stream, n), target), source, target, n);
   });
 }
 
@@ -62,6 +63,7 @@ LANGEVIN_DEVICE void storeOctet(T* y, int64_t begin, int64_t n, const Group<floa
 template <class T>
 __global__ void leakyReluKernel(const T* x, T* y, uint8_t* signs, int64_t n, float slope) {
   ptx::waitForPrevious();
+  ptx::allowNext();
   for (int64_t begin = firstGroup<kOctet>(); begin < n; begin += groupStride<kOctet>()) {
     Group<float, kOctet> v = loadOctet(x, begin, n);
     unsigned bits = 0;  // zeros beyond n: loadGroup gives 0 there
@@ -81,7 +83,7 @@ void leakyRelu(Stream& stream, In x, Out y, OptOut signs, int64_t n, double slop
     const T* const source = x.as<T>(n);
     T* const target = y.as<T>(n);
     uint8_t* const bits = signs.as<uint8_t>(ceilDiv(n, 8));
-    stream.launch(leakyReluKernel<T>, overlapped(loopOverGroups<kOctet>(stream, n)), source, target, bits, n,
+    stream.launch(leakyReluKernel<T>, overlapped(loopOverGroups<kOctet>(stream, n), target), source, target, bits, n,
                   static_cast<float>(slope));
   });
 }
@@ -90,6 +92,7 @@ template <class T>
 __global__ void leakyReluBackwardKernel(const T* dy, const uint8_t* signs, const T* add, T* dx, int64_t n,
                                         float slope) {
   ptx::waitForPrevious();
+  ptx::allowNext();
   for (int64_t begin = firstGroup<kOctet>(); begin < n; begin += groupStride<kOctet>()) {
     Group<float, kOctet> v = loadOctet(dy, begin, n);
     const unsigned bits = signs[begin / kOctet];
@@ -109,8 +112,8 @@ void leakyReluBackward(Stream& stream, In dy, In signs, OptIn add, Out dx, int64
     const uint8_t* const bits = signs.as<uint8_t>(ceilDiv(n, 8));
     const T* const other = add.as<T>(n);
     T* const target = dx.as<T>(n);
-    stream.launch(leakyReluBackwardKernel<T>, overlapped(loopOverGroups<kOctet>(stream, n)), gradient, bits, other,
-                  target, n, static_cast<float>(slope));
+    stream.launch(leakyReluBackwardKernel<T>, overlapped(loopOverGroups<kOctet>(stream, n), target), gradient, bits,
+                  other, target, n, static_cast<float>(slope));
   });
 }
 

@@ -98,6 +98,7 @@ using Operand = GroupedOperand<kGroup<T>>;
 template <class T>
 __global__ void binaryKernel(Binary kind, const T* a, Operand<T> aAt, const T* b, Operand<T> bAt, T* y, int64_t n) {
   ptx::waitForPrevious();
+  ptx::allowNext();
   constexpr int N = kGroup<T>;
   for (int64_t begin = firstGroup<N>(); begin < n; begin += groupStride<N>()) {
     auto u = widenGroup(aAt.load(a, begin, n));
@@ -141,8 +142,8 @@ void binary(Stream& stream, int64_t kind, In a, In b, Out y, Dims shape, Dims aS
     if (n == 0) return;
     checkReach(a, shape, aStrides, 0);
     checkReach(b, shape, bStrides, 0);
-    stream.launch(binaryKernel<T>, overlapped(loopOverGroups<kGroup<T>>(stream, n)), static_cast<Binary>(kind), left,
-                  Operand<T>(shape, aStrides), right, Operand<T>(shape, bStrides), target, n);
+    stream.launch(binaryKernel<T>, overlapped(loopOverGroups<kGroup<T>>(stream, n), target), static_cast<Binary>(kind),
+                  left, Operand<T>(shape, aStrides), right, Operand<T>(shape, bStrides), target, n);
   });
 }
 

@@ -131,6 +131,7 @@ LANGEVIN_DEVICE float gradientOf(float v, float g, float a, float b) {
 template <class T, Unary kind>
 __global__ void unaryKernel(const T* x, T* y, int64_t n, float a, float b) {
   ptx::waitForPrevious();
+  ptx::allowNext();
   constexpr int N = kGroup<T>;
   for (int64_t begin = firstGroup<N>(); begin < n; begin += groupStride<N>()) {
     auto v = widenGroup(loadGroup<N>(x, begin, n));
@@ -142,6 +143,7 @@ __global__ void unaryKernel(const T* x, T* y, int64_t n, float a, float b) {
 template <class T, Unary kind>
 __global__ void unaryBackwardKernel(const T* x, const T* dy, T* dx, int64_t n, float a, float b) {
   ptx::waitForPrevious();
+  ptx::allowNext();
   constexpr int N = kGroup<T>;
   for (int64_t begin = firstGroup<N>(); begin < n; begin += groupStride<N>()) {
     const auto v = widenGroup(loadGroup<N>(x, begin, n));
@@ -178,7 +180,7 @@ void unary(Stream& stream, int64_t kind, In x, Out y, int64_t n, double a, doubl
     T* const target = y.as<T>(n);
     checkKind(kind);
     stream.launch(forwardOf<T>(kind, std::make_integer_sequence<int, kUnaryKinds>{}),
-                  overlapped(loopOverGroups<kGroup<T>>(stream, n)), source, target, n, static_cast<float>(a),
+                  overlapped(loopOverGroups<kGroup<T>>(stream, n), target), source, target, n, static_cast<float>(a),
                   static_cast<float>(b));
   });
 }
@@ -191,8 +193,8 @@ void unaryBackward(Stream& stream, int64_t kind, In x, In dy, Out dx, int64_t n,
     T* const target = dx.as<T>(n);
     checkKind(kind);
     stream.launch(backwardOf<T>(kind, std::make_integer_sequence<int, kUnaryKinds>{}),
-                  overlapped(loopOverGroups<kGroup<T>>(stream, n)), source, gradient, target, n, static_cast<float>(a),
-                  static_cast<float>(b));
+                  overlapped(loopOverGroups<kGroup<T>>(stream, n), target), source, gradient, target, n,
+                  static_cast<float>(a), static_cast<float>(b));
   });
 }
 

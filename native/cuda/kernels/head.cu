@@ -28,7 +28,9 @@ struct Rows {
   Rows(int64_t rows, int64_t columns) : rows(rows), columns(columns), lanes(1) {
     while (lanes < 32 && lanes * 2 <= columns) lanes *= 2;
   }
-  LaunchShape launch(const Stream& stream) const { return loopOver(stream, rows * lanes); }
+  LaunchShape launch(const Stream& stream, const void* written) const {
+    return overlapped(loopOver(stream, rows * lanes), written);
+  }
 };
 
 /// A thread's row, and its first column. Shuffles need the whole warp, so a thread beyond the last row stays, with no
@@ -70,6 +72,8 @@ LANGEVIN_DEVICE double sumExp(const T* x, float m, const RowPlace& p, int32_t la
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) softmaxRows(const T* x, T* y, bool logarithm, Rows s) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   for (int64_t first = blockIdx.x * rowsPerBlock(s); first < s.rows; first += gridDim.x * rowsPerBlock(s)) {
     const RowPlace p = rowPlaceOf(s, first);
     const T* const from = x + p.row * s.columns;
@@ -87,6 +91,8 @@ __global__ void __launch_bounds__(kThreads) softmaxRows(const T* x, T* y, bool l
 /// softmax: dx = y·(dy − Σ dy·y). Its logarithm: dx = dy − exp(y)·Σ dy.
 template <class T>
 __global__ void __launch_bounds__(kThreads) softmaxGradient(const T* y, const T* dy, T* dx, bool logarithm, Rows s) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   for (int64_t first = blockIdx.x * rowsPerBlock(s); first < s.rows; first += gridDim.x * rowsPerBlock(s)) {
     const RowPlace p = rowPlaceOf(s, first);
     const int64_t start = p.row * s.columns;
@@ -107,6 +113,8 @@ __global__ void __launch_bounds__(kThreads) softmaxGradient(const T* y, const T*
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     logSumExpRows(const T* x, const int32_t* labels, T* y, Rows s, KernelFault* faults) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   for (int64_t first = blockIdx.x * rowsPerBlock(s); first < s.rows; first += gridDim.x * rowsPerBlock(s)) {
     const RowPlace p = rowPlaceOf(s, first);
     const T* const from = x + p.row * s.columns;
@@ -127,6 +135,8 @@ __global__ void __launch_bounds__(kThreads)
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     logSumExpGradient(const T* x, const int32_t* labels, const T* dy, T* dx, Rows s, KernelFault* faults) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   for (int64_t first = blockIdx.x * rowsPerBlock(s); first < s.rows; first += gridDim.x * rowsPerBlock(s)) {
     const RowPlace p = rowPlaceOf(s, first);
     const T* const from = x + p.row * s.columns;
@@ -151,7 +161,7 @@ void softmax(Stream& stream, In x, Out y, int64_t rows, int64_t columns, bool lo
     T* const target = y.as<T>(n);
     if (n == 0) return;
     const Rows s(rows, columns);
-    stream.launch(softmaxRows<T>, s.launch(stream), source, target, logarithm, s);
+    stream.launch(softmaxRows<T>, s.launch(stream, target), source, target, logarithm, s);
   });
 }
 
@@ -164,7 +174,7 @@ void softmaxBackward(Stream& stream, In y, In dy, Out dx, int64_t rows, int64_t 
     T* const target = dx.as<T>(n);
     if (n == 0) return;
     const Rows s(rows, columns);
-    stream.launch(softmaxGradient<T>, s.launch(stream), output, gradient, target, logarithm, s);
+    stream.launch(softmaxGradient<T>, s.launch(stream, target), output, gradient, target, logarithm, s);
   });
 }
 
@@ -172,16 +182,19 @@ void softmaxBackward(Stream& stream, In y, In dy, Out dx, int64_t rows, int64_t 
 template <class T>
 void launchLogSumExp(Stream& stream, In x, const int32_t* labels, Out y, int64_t rows, int64_t columns) {
   const Rows s(rows, columns);
-  stream.launch(logSumExpRows<T>, s.launch(stream), x.as<T>(countOf(rows, columns)), labels, y.as<T>(rows), s,
-                stream.faults());
+  const T* const source = x.as<T>(countOf(rows, columns));
+  T* const target = y.as<T>(rows);
+  stream.launch(logSumExpRows<T>, s.launch(stream, target), source, labels, target, s, stream.faults());
 }
 template <class T>
 void launchLogSumExpGradient(Stream& stream, In x, const int32_t* labels, In dy, Out dx, int64_t rows,
                              int64_t columns) {
   const int64_t n = countOf(rows, columns);
   const Rows s(rows, columns);
-  stream.launch(logSumExpGradient<T>, s.launch(stream), x.as<T>(n), labels, dy.as<T>(rows), dx.as<T>(n), s,
-                stream.faults());
+  const T* const source = x.as<T>(n);
+  const T* const gradient = dy.as<T>(rows);
+  T* const target = dx.as<T>(n);
+  stream.launch(logSumExpGradient<T>, s.launch(stream, target), source, labels, gradient, target, s, stream.faults());
 }
 
 void logsumexp(Stream& stream, In x, Out y, int64_t rows, int64_t columns) {
@@ -237,6 +250,7 @@ template <class T, class W, int V>
 __global__ void __launch_bounds__(kThreads)
     energyHeads(const T* x, const W* weight, const W* bias, const int32_t* labels, W* f, float* gradient, float* pooled,
                 float* logits, HeadShape s, Tiling t, KernelFault* faults) {
+  ptx::waitForPrevious();
   LANGEVIN_SHARED(double, parts, [V][kThreads]);
   const int64_t image = blockIdx.x;
   const int32_t thread = static_cast<int32_t>(threadIdx.x), warp = thread / 32, lane = thread % 32;
@@ -251,7 +265,7 @@ __global__ void __launch_bounds__(kThreads)
     double sum[V] = {};
 #pragma unroll(V > 4 ? 2 : 4)
     for (int64_t r = p.firstRow; r < p.endRow; r += t.rowLanes) {
-      const Pack<T, V> pack = loadPack<V>(column + r * t.columns * V);
+      const Group<T, V> pack = loadPack<V>(column + r * t.columns * V);
 #pragma unroll
       for (int v = 0; v < V; ++v) sum[v] += static_cast<double>(widen(pack.v[v]));
     }
@@ -301,8 +315,10 @@ void launchEnergyHeads(Stream& stream, const T* x, const W* weight, const W* bia
   float* const pooled =
       static_cast<float*>(stream.workspace(0, sizeof(float) * static_cast<size_t>(batch * (s.channels + s.classes))));
   const Tiling t = Tiling::forOneBlock(s.positions, s.channels / V);
-  stream.launch(energyHeads<T, W, V>, {dim3(static_cast<unsigned>(batch)), dim3(kThreads)}, x, weight, bias, labels, f,
-                gradient, pooled, pooled + batch * s.channels, s, t, stream.faults());
+  LaunchShape shape{dim3(static_cast<unsigned>(batch)), dim3(kThreads)};
+  shape.overlapPrevious = true;
+  stream.launch(energyHeads<T, W, V>, shape, x, weight, bias, labels, f, gradient, pooled, pooled + batch * s.channels,
+                s, t, stream.faults());
 }
 
 void energyHead(Stream& stream, In x, In weight, OptIn bias, OptIn labels, Out f, OptOut gradient, int64_t batch,
@@ -331,6 +347,8 @@ void energyHead(Stream& stream, In x, In weight, OptIn bias, OptIn labels, Out f
 template <class T, class D, int V>
 __global__ void __launch_bounds__(kThreads)
     spreadEnergy(const float* gradient, const D* dy, const uint8_t* signs, const T* add, T* dx, float slope, Tiling t) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   const Place p = placeOf(t);
   if (!p.active) return;
   float value[V];
@@ -341,14 +359,15 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t at = ((p.outer * t.rows + r) * t.columns + p.column) * V;
     // A pack's bits lie in one byte: V divides 8, and at is a multiple of V.
     const uint32_t bits = signs ? static_cast<uint32_t>(signs[at / 8]) >> (at % 8) : 0xffu;
-    Pack<T, V> pack = {};
-    if (add) pack = loadPack<V>(add + at);
+    float values[V];
 #pragma unroll
-    for (int v = 0; v < V; ++v) {
-      const float scaled = bits >> v & 1 ? value[v] : slope * value[v];
-      pack.v[v] = narrow<T>(add ? scaled + widen(pack.v[v]) : scaled);
+    for (int v = 0; v < V; ++v) values[v] = bits >> v & 1 ? value[v] : slope * value[v];
+    if (add) {
+      const Group<T, V> other = loadPack<V>(add + at);
+#pragma unroll
+      for (int v = 0; v < V; ++v) values[v] += widen(other.v[v]);
     }
-    storePack(dx + at, pack);
+    storePack(dx + at, values);
   }
 }
 
@@ -367,10 +386,10 @@ void energyHeadBackward(Stream& stream, In gradient, In dy, OptIn signs, OptIn a
     constexpr int V = kPackSize<T>;
     if (channels % V == 0) {
       const Tiling t = Tiling::forMap(batch, positions, channels / V);
-      return stream.launch(spreadEnergy<T, D, V>, t.launch(), slopes, factors, bits, other, target, slope, t);
+      return stream.launch(spreadEnergy<T, D, V>, t.launch(target), slopes, factors, bits, other, target, slope, t);
     }
     const Tiling t = Tiling::forMap(batch, positions, channels);
-    stream.launch(spreadEnergy<T, D, 1>, t.launch(), slopes, factors, bits, other, target, slope, t);
+    stream.launch(spreadEnergy<T, D, 1>, t.launch(target), slopes, factors, bits, other, target, slope, t);
   });
 }
 

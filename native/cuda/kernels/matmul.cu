@@ -9,7 +9,7 @@
 //
 // 2·m·n·k operations at a practical 45 to 50 TFLOP/s on an H100 (60 peak): 4096³ in 2.9 ms. The program's own products
 // (64 × 640 × 10) are two launches, about 6 µs. Not measured on hardware.
-#include "../elements.h"
+#include "../groups.h"
 #include "../kernels.h"
 #include "../matmul.h"
 
@@ -74,6 +74,8 @@ LANGEVIN_DEVICE float4 loadFour(const float* shared) { return *reinterpret_cast<
 /// y (or, as f32, the part blockIdx.y of it) for one tile. kThreads = 4 × 2 warps of 16R × 32R.
 template <class T, class To, int R, bool kLeftAlongK, bool kRightAlongK>
 __global__ void __launch_bounds__(kThreads, 2) multiplyTiles(const T* a, const T* b, const T* bias, To* y, Product p) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   using Slab = float[kSlab][64 * R + kPad];
   LANGEVIN_SHARED(Slab, left, [2]);
   LANGEVIN_SHARED(Slab, right, [2]);
@@ -140,6 +142,8 @@ __global__ void __launch_bounds__(kThreads, 2) multiplyTiles(const T* a, const T
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     addParts(const float* partial, const T* bias, T* y, int64_t parts, int64_t count, int64_t columns) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   for (int64_t i = firstItem(); i < count; i += itemStride()) {
     float sum = partial[i];
 #pragma unroll 4
@@ -167,11 +171,11 @@ void multiply(Stream& stream, const T* a, const T* b, const T* bias, T* y, Produ
   p.partLength = ceilDiv(ceilDiv(p.k, larger(1, wanted)), kSlab) * kSlab;
   const int64_t parts = larger(1, ceilDiv(p.k, larger(1, p.partLength)));
   const LaunchShape shape{dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(parts)), dim3(kThreads)};
-  if (parts == 1) return launchTiles<T, T, R>(stream, shape, a, b, bias, y, p);
+  if (parts == 1) return launchTiles<T, T, R>(stream, overlapped(shape, y), a, b, bias, y, p);
   const int64_t count = p.m * p.n;
   float* const partial = static_cast<float*>(stream.workspace(0, sizeof(float) * static_cast<size_t>(parts * count)));
-  launchTiles<T, float, R>(stream, shape, a, b, nullptr, partial, p);
-  stream.launch(addParts<T>, loopOver(stream, count), partial, bias, y, parts, count, p.n);
+  launchTiles<T, float, R>(stream, overlapped(shape, partial), a, b, nullptr, partial, p);
+  stream.launch(addParts<T>, overlapped(loopOver(stream, count), y), partial, bias, y, parts, count, p.n);
 }
 
 void matmul(Stream& stream, In a, In b, OptIn bias, Out y, int64_t m, int64_t n, int64_t k, bool transposeA,

@@ -38,6 +38,7 @@ using Pattern = Group<uint8_t, 16>;
 
 __global__ void fillKernel(uint8_t* y, int64_t bytes, Pattern pattern) {
   ptx::waitForPrevious();
+  ptx::allowNext();
   for (int64_t begin = firstGroup<16>(); begin < bytes; begin += groupStride<16>()) {
     storeGroup(y, begin, bytes, pattern);
   }
@@ -51,14 +52,15 @@ void fill(Stream& stream, Out y, int64_t n, double value) {
     Pattern pattern;
     for (size_t at = 0; at < sizeof pattern; at += sizeof(T)) std::memcpy(&pattern.v[at], &v, sizeof(T));
     const int64_t bytes = n * static_cast<int64_t>(sizeof(T));
-    stream.launch(fillKernel, overlapped(loopOverGroups<16>(stream, bytes)), reinterpret_cast<uint8_t*>(target), bytes,
-                  pattern);
+    stream.launch(fillKernel, overlapped(loopOverGroups<16>(stream, bytes), target), reinterpret_cast<uint8_t*>(target),
+                  bytes, pattern);
   });
 }
 
 template <class From, class To>
 __global__ void convertKernel(const From* x, To* y, int64_t n) {
   ptx::waitForPrevious();
+  ptx::allowNext();
   constexpr int N = kGroup<From> < kGroup<To> ? kGroup<From> : kGroup<To>;
   for (int64_t begin = firstGroup<N>(); begin < n; begin += groupStride<N>()) {
     const auto source = widenGroup(loadGroup<N>(x, begin, n));
@@ -88,7 +90,7 @@ void convert(Stream& stream, In x, Out y, int64_t n) {
               "copy");
       } else {
         constexpr int N = kGroup<From> < kGroup<To> ? kGroup<From> : kGroup<To>;
-        stream.launch(convertKernel<From, To>, overlapped(loopOverGroups<N>(stream, n)), source, target, n);
+        stream.launch(convertKernel<From, To>, overlapped(loopOverGroups<N>(stream, n), target), source, target, n);
       }
     });
   });

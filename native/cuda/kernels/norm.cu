@@ -57,6 +57,8 @@ LANGEVIN_DEVICE Moments momentsOf(double about, double sum, double squares, doub
 /// moments [outer, chunks, channels]
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads) chunkMoments(const T* x, Moments* moments, Tiling t) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   LANGEVIN_SHARED(double, parts, [2 * V][kThreads]);
   const Place p = placeOf(t);
   const T* const column = x + (p.outer * t.rows * t.columns + p.column) * V;
@@ -67,7 +69,7 @@ __global__ void __launch_bounds__(kThreads) chunkMoments(const T* x, Moments* mo
   }
 #pragma unroll 4
   for (int64_t r = p.firstRow; r < p.endRow; r += t.rowLanes) {
-    const Pack<T, V> pack = loadPack<V>(column + r * t.columns * V);
+    const Group<T, V> pack = loadPack<V>(column + r * t.columns * V);
 #pragma unroll
     for (int v = 0; v < V; ++v) {
       const double d = static_cast<double>(widen(pack.v[v])) - about[v];
@@ -93,6 +95,8 @@ __global__ void __launch_bounds__(kThreads) chunkMoments(const T* x, Moments* mo
 template <class C>
 __global__ void __launch_bounds__(kThreads) combineMoments(const Moments* moments, C* mean, C* rstd, Groups g,
                                                            int64_t chunks, int64_t rowsPerChunk, double eps, Tiling t) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   LANGEVIN_SHARED(double, parts, [3][kThreads]);
   const Place p = placeOf(t);
   const Moments* const group = moments + p.outer * chunks * g.channels + p.column * g.groupSize;
@@ -127,6 +131,8 @@ template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
     normalise(const T* x, const T* gamma, const T* beta, const ComputeOf<T>* mean, const ComputeOf<T>* rstd, T* y,
               Groups g, Tiling t) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   const Place p = placeOf(t);
   if (!p.active) return;
   float centre[V], scale[V], shift[V];
@@ -140,10 +146,11 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll 4
   for (int64_t r = p.firstRow; r < p.endRow; r += t.rowLanes) {
     const int64_t at = column + r * t.columns * V;
-    Pack<T, V> pack = loadPack<V>(x + at);
+    const Group<T, V> pack = loadPack<V>(x + at);
+    float values[V];
 #pragma unroll
-    for (int v = 0; v < V; ++v) pack.v[v] = narrow<T>(fmaf(widen(pack.v[v]) - centre[v], scale[v], shift[v]));
-    storePack(y + at, pack);
+    for (int v = 0; v < V; ++v) values[v] = fmaf(widen(pack.v[v]) - centre[v], scale[v], shift[v]);
+    storePack(y + at, values);
   }
 }
 
@@ -164,14 +171,15 @@ void norm(Stream& stream, In x, OptIn gamma, OptIn beta, Out y, Out mean, Out rs
       const Tiling reading = Tiling::forReduction(g.outer, g.positions, g.channels / width);
       const size_t bytes = sizeof(Moments) * static_cast<size_t>(g.outer * reading.chunks * g.channels);
       Moments* const moments = static_cast<Moments*>(stream.workspace(1, bytes));
-      stream.launch(chunkMoments<T, width>, reading.launch(), source, moments, reading);
+      stream.launch(chunkMoments<T, width>, reading.launch(moments), source, moments, reading);
 
       const Tiling combining = Tiling::forFolding(g.outer, reading.chunks * g.groupSize, g.groupsPerOuter);
-      stream.launch(combineMoments<C>, combining.launch(), moments, means, rstds, g, reading.chunks,
+      stream.launch(combineMoments<C>, combining.launch(means, rstds), moments, means, rstds, g, reading.chunks,
                     reading.rowsPerChunk, eps, combining);
 
       const Tiling writing = Tiling::forMap(g.outer, g.positions, g.channels / width);
-      stream.launch(normalise<T, width>, writing.launch(), source, weight, bias, means, rstds, target, g, writing);
+      stream.launch(normalise<T, width>, writing.launch(target), source, weight, bias, means, rstds, target, g,
+                    writing);
     });
   });
 }
@@ -182,6 +190,8 @@ void norm(Stream& stream, In x, OptIn gamma, OptIn beta, Out y, Out mean, Out rs
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads) sumGradients(const T* dy, const T* x, const ComputeOf<T>* mean,
                                                          double* gradient, double* product, Groups g, Tiling t) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   LANGEVIN_SHARED(double, parts, [2 * V][kThreads]);
   const Place p = placeOf(t);
   double centre[V], sum[V] = {}, products[V] = {};
@@ -191,7 +201,7 @@ __global__ void __launch_bounds__(kThreads) sumGradients(const T* dy, const T* x
   const int64_t column = (p.outer * t.rows * t.columns + p.column) * V;
 #pragma unroll 4
   for (int64_t r = p.firstRow; r < p.endRow; r += t.rowLanes) {
-    const Pack<T, V> u = loadPack<V>(dy + column + r * t.columns * V), w = loadPack<V>(x + column + r * t.columns * V);
+    const Group<T, V> u = loadPack<V>(dy + column + r * t.columns * V), w = loadPack<V>(x + column + r * t.columns * V);
 #pragma unroll
     for (int v = 0; v < V; ++v) {
       const double d = static_cast<double>(widen(u.v[v]));
@@ -224,6 +234,8 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     combineGradients(const double* gradient, double* product, const ComputeOf<T>* rstd, const T* gamma,
                      GroupTerms<ComputeOf<T>>* terms, Groups g, Tiling t) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   using C = ComputeOf<T>;
   LANGEVIN_SHARED(double, parts, [2][kThreads]);
   const Place p = placeOf(t);
@@ -250,6 +262,8 @@ template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
     normGradient(const T* dy, const T* x, const ComputeOf<T>* mean, const ComputeOf<T>* rstd, const T* gamma,
                  const GroupTerms<ComputeOf<T>>* terms, T* dx, Groups g, Tiling t) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   const Place p = placeOf(t);
   if (!p.active) return;
   float centre[V], factor[V], slope[V], shift[V];
@@ -264,14 +278,14 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll 2
   for (int64_t r = p.firstRow; r < p.endRow; r += t.rowLanes) {
     const int64_t at = column + r * t.columns * V;
-    const Pack<T, V> w = loadPack<V>(x + at);
-    Pack<T, V> u = loadPack<V>(dy + at);
+    const Group<T, V> u = loadPack<V>(dy + at), w = loadPack<V>(x + at);
+    float values[V];
 #pragma unroll
     for (int v = 0; v < V; ++v) {
       const float common = fmaf(widen(w.v[v]) - centre[v], slope[v], shift[v]);
-      u.v[v] = narrow<T>(fmaf(widen(u.v[v]), factor[v], -common));
+      values[v] = fmaf(widen(u.v[v]), factor[v], -common);
     }
-    storePack(dx + at, u);
+    storePack(dx + at, values);
   }
 }
 
@@ -302,7 +316,8 @@ void normBackward(Stream& stream, In dy, In x, In mean, In rstd, OptIn gamma, Op
       double* const sums =
           static_cast<double*>(stream.workspace(1, 2 * sizeof(double) * static_cast<size_t>(partial + perChunk)));
       double *total = sums, *product = sums + partial;
-      stream.launch(sumGradients<T, width>, reading.launch(), gradient, source, means, total, product, g, reading);
+      stream.launch(sumGradients<T, width>, reading.launch(total, product), gradient, source, means, total, product, g,
+                    reading);
       if (reading.chunks > 1) {
         double* const folded = sums + 2 * partial;
         reduceAxis<SumOf>(stream, total, folded, g.outer, reading.chunks, g.channels);
@@ -313,13 +328,14 @@ void normBackward(Stream& stream, In dy, In x, In mean, In rstd, OptIn gamma, Op
       auto* const terms =
           static_cast<GroupTerms<C>*>(stream.workspace(2, sizeof(GroupTerms<C>) * static_cast<size_t>(groups)));
       const Tiling combining = Tiling::forFolding(g.outer, g.groupSize, g.groupsPerOuter);
-      stream.launch(combineGradients<T>, combining.launch(), total, product, rstds, weight, terms, g, combining);
+      stream.launch(combineGradients<T>, combining.launch(product, terms), total, product, rstds, weight, terms, g,
+                    combining);
       if (weightGradient) reduceAxis<SumOf>(stream, product, weightGradient, 1, g.outer, g.channels);
       if (biasGradient) reduceAxis<SumOf>(stream, total, biasGradient, 1, g.outer, g.channels);
       if (!target) return;
       const Tiling writing = Tiling::forMap(g.outer, g.positions, g.channels / width);
-      stream.launch(normGradient<T, width>, writing.launch(), gradient, source, means, rstds, weight, terms, target, g,
-                    writing);
+      stream.launch(normGradient<T, width>, writing.launch(target), gradient, source, means, rstds, weight, terms,
+                    target, g, writing);
     });
   });
 }
@@ -328,6 +344,8 @@ void normBackward(Stream& stream, In dy, In x, In mean, In rstd, OptIn gamma, Op
 
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads) scaleChannels(const T* x, const T* scale, const T* shift, T* y, Tiling t) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   const Place p = placeOf(t);
   if (!p.active) return;
   float factor[V], offset[V];
@@ -338,10 +356,11 @@ __global__ void __launch_bounds__(kThreads) scaleChannels(const T* x, const T* s
 #pragma unroll 4
   for (int64_t r = p.firstRow; r < p.endRow; r += t.rowLanes) {
     const int64_t at = (r * t.columns + p.column) * V;
-    Pack<T, V> pack = loadPack<V>(x + at);
+    const Group<T, V> pack = loadPack<V>(x + at);
+    float values[V];
 #pragma unroll
-    for (int v = 0; v < V; ++v) pack.v[v] = narrow<T>(fmaf(widen(pack.v[v]), factor[v], offset[v]));
-    storePack(y + at, pack);
+    for (int v = 0; v < V; ++v) values[v] = fmaf(widen(pack.v[v]), factor[v], offset[v]);
+    storePack(y + at, values);
   }
 }
 
@@ -356,7 +375,7 @@ void channelAffine(Stream& stream, In x, In scale, OptIn shift, Out y, int64_t p
     if (n == 0) return;
     withPackSize<T>(channels, [&](auto width) {
       const Tiling t = Tiling::forMap(1, positions, channels / width);
-      stream.launch(scaleChannels<T, width>, t.launch(), source, factors, offsets, target, t);
+      stream.launch(scaleChannels<T, width>, t.launch(target), source, factors, offsets, target, t);
     });
   });
 }

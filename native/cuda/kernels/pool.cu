@@ -27,18 +27,20 @@ struct Extents {
 
 template <class T, int V>
 LANGEVIN_DEVICE void addPack(double (&sum)[V], const T* from) {
-  const Pack<T, V> pack = loadPack<V>(from);
+  const Group<T, V> pack = loadPack<V>(from);
   for (int v = 0; v < V; ++v) sum[v] += static_cast<double>(widen(pack.v[v]));
 }
 template <class T, int V>
 LANGEVIN_DEVICE void storeScaled(T* to, const double (&sum)[V], double scale) {
-  Pack<T, V> pack;
-  for (int v = 0; v < V; ++v) pack.v[v] = narrow<T>(static_cast<float>(sum[v] * scale));
-  storePack(to, pack);
+  float values[V];
+  for (int v = 0; v < V; ++v) values[v] = static_cast<float>(sum[v] * scale);
+  storePack(to, values);
 }
 
 template <class T, int V, class Index>
 __global__ void __launch_bounds__(kThreads) poolPacks(const T* x, T* y, Extents<Index> s) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   const double scale = 1 / static_cast<double>(s.window * s.window);
   for (int64_t item = firstItem(); item < s.items; item += itemStride()) {
     const Index i = static_cast<Index>(item), pixel = i / s.packs;
@@ -67,6 +69,8 @@ LANGEVIN_DEVICE Range<Index> windowsOver(Index i, Index window, Index stride, In
 
 template <class T, int V, class Index>
 __global__ void __launch_bounds__(kThreads) spreadPacks(const T* dy, T* dx, Extents<Index> s) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   const double scale = 1 / static_cast<double>(s.window * s.window);
   for (int64_t item = firstItem(); item < s.items; item += itemStride()) {
     const Index i = static_cast<Index>(item), pixel = i / s.packs;
@@ -118,7 +122,7 @@ void avgPool2d(Stream& stream, In x, Out y, PoolShape s) {
     withPacks<T>(s.channels, xCount / s.channels, [&](auto width, auto index) {
       using Index = decltype(index);
       const Extents<Index> e = extentsOf<Index>(s, pixels, width);
-      stream.launch(poolPacks<T, width, Index>, loopOver(stream, e.items), source, target, e);
+      stream.launch(poolPacks<T, width, Index>, overlapped(loopOver(stream, e.items), target), source, target, e);
     });
   });
 }
@@ -134,7 +138,7 @@ void avgPool2dBackward(Stream& stream, In dy, Out dx, PoolShape s) {
     withPacks<T>(s.channels, pixels, [&](auto width, auto index) {
       using Index = decltype(index);
       const Extents<Index> e = extentsOf<Index>(s, pixels, width);
-      stream.launch(spreadPacks<T, width, Index>, loopOver(stream, e.items), gradient, target, e);
+      stream.launch(spreadPacks<T, width, Index>, overlapped(loopOver(stream, e.items), target), gradient, target, e);
     });
   });
 }

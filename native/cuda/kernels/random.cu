@@ -21,6 +21,7 @@ namespace {
 template <class T>
 __global__ void uniformKernel(T* y, int64_t n, float low, float range, Philox philox, const int64_t* stepOffset) {
   ptx::waitForPrevious();
+  ptx::allowNext();
   for (int64_t begin = firstGroup<kDrawn>(); begin < n; begin += groupStride<kDrawn>()) {
     const Words words = randomWords(philox, *stepOffset, begin / kDrawn);
     float v[kDrawn];
@@ -32,6 +33,7 @@ __global__ void uniformKernel(T* y, int64_t n, float low, float range, Philox ph
 template <class T>
 __global__ void normalKernel(T* y, int64_t n, float mean, float std, Philox philox, const int64_t* stepOffset) {
   ptx::waitForPrevious();
+  ptx::allowNext();
   for (int64_t begin = firstGroup<kDrawn>(); begin < n; begin += groupStride<kDrawn>()) {
     float v[kDrawn];
     randomNormals(philox, *stepOffset, begin / kDrawn, v);
@@ -43,6 +45,7 @@ __global__ void normalKernel(T* y, int64_t n, float mean, float std, Philox phil
 __global__ void intKernel(int32_t* y, int64_t n, int64_t low, uint64_t range, Philox philox,
                           const int64_t* stepOffset) {
   ptx::waitForPrevious();
+  ptx::allowNext();
   for (int64_t begin = firstGroup<kDrawn>(); begin < n; begin += groupStride<kDrawn>()) {
     const Words words = randomWords(philox, *stepOffset, begin / kDrawn);
     Group<int32_t, kDrawn> v;
@@ -57,6 +60,7 @@ template <class T>
 __global__ void dropoutKernel(const T* x, T* y, int64_t n, float scale, uint32_t threshold, Philox philox,
                               const int64_t* stepOffset) {
   ptx::waitForPrevious();
+  ptx::allowNext();
   for (int64_t begin = firstGroup<kDrawn>(); begin < n; begin += groupStride<kDrawn>()) {
     const Words words = randomWords(philox, *stepOffset, begin / kDrawn);
     auto v = widenGroup(loadGroup<kDrawn>(x, begin, n));
@@ -69,8 +73,8 @@ void randomUniform(Stream& stream, Out y, int64_t n, double low, double high, Ph
   withFloat(y.dtype, [&](auto type) {
     using T = decltype(type);
     T* const target = y.as<T>(n);
-    stream.launch(uniformKernel<T>, overlapped(loopOverGroups<kDrawn>(stream, n)), target, n, static_cast<float>(low),
-                  static_cast<float>(high - low), philox, stream.stepOffset());
+    stream.launch(uniformKernel<T>, overlapped(loopOverGroups<kDrawn>(stream, n), target), target, n,
+                  static_cast<float>(low), static_cast<float>(high - low), philox, stream.stepOffset());
   });
 }
 
@@ -78,8 +82,8 @@ void randomNormal(Stream& stream, Out y, int64_t n, double mean, double std, Phi
   withFloat(y.dtype, [&](auto type) {
     using T = decltype(type);
     T* const target = y.as<T>(n);
-    stream.launch(normalKernel<T>, overlapped(loopOverGroups<kDrawn>(stream, n)), target, n, static_cast<float>(mean),
-                  static_cast<float>(std), philox, stream.stepOffset());
+    stream.launch(normalKernel<T>, overlapped(loopOverGroups<kDrawn>(stream, n), target), target, n,
+                  static_cast<float>(mean), static_cast<float>(std), philox, stream.stepOffset());
   });
 }
 
@@ -88,7 +92,7 @@ void randomInt(Stream& stream, Out y, int64_t n, int64_t low, int64_t high, Phil
   if (low < INT32_MIN || high > int64_t{INT32_MAX} + 1 || low >= high) {
     fault("no i32 in [%lld, %lld)", static_cast<long long>(low), static_cast<long long>(high));
   }
-  stream.launch(intKernel, overlapped(loopOverGroups<kDrawn>(stream, n)), target, n, low,
+  stream.launch(intKernel, overlapped(loopOverGroups<kDrawn>(stream, n), target), target, n, low,
                 static_cast<uint64_t>(high - low), philox, stream.stepOffset());
 }
 
@@ -99,7 +103,7 @@ void dropout(Stream& stream, In x, Out y, int64_t n, double p, Philox philox) {
     const T* const source = x.as<T>(n);
     T* const target = y.as<T>(n);
     const auto threshold = static_cast<uint32_t>(std::ceil(p * 0x1p24));  // u ≥ p, exactly
-    stream.launch(dropoutKernel<T>, overlapped(loopOverGroups<kDrawn>(stream, n)), source, target, n,
+    stream.launch(dropoutKernel<T>, overlapped(loopOverGroups<kDrawn>(stream, n), target), source, target, n,
                   static_cast<float>(1 / (1 - p)), threshold, philox, stream.stepOffset());
   });
 }

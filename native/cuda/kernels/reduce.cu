@@ -46,6 +46,8 @@ void argmax(Stream& stream, In x, Out y, int64_t outer, int64_t axis, int64_t in
 template <class T>
 __global__ void __launch_bounds__(kThreads) pickElements(const T* x, const int32_t* index, T* y, int64_t count,
                                                          int64_t axis, int64_t inner, KernelFault* faults) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   for (int64_t i = firstItem(); i < count; i += itemStride()) {
     const int64_t at = checkedIndex(index, i, axis, faults);
     if (at >= 0) y[i] = x[(i / inner * axis + at) * inner + i % inner];
@@ -57,8 +59,10 @@ void pick(Stream& stream, In x, In index, Out y, int64_t outer, int64_t axis, in
   const int32_t* const at = index.as<int32_t>(yCount);
   withFloat(x.dtype, [&](auto type) {
     using T = decltype(type);
-    stream.launch(pickElements<T>, loopOver(stream, yCount), x.as<T>(xCount), at, y.as<T>(yCount), yCount, axis, inner,
-                  stream.faults());
+    const T* const source = x.as<T>(xCount);
+    T* const target = y.as<T>(yCount);
+    stream.launch(pickElements<T>, overlapped(loopOver(stream, yCount), target), source, at, target, yCount, axis,
+                  inner, stream.faults());
   });
 }
 
@@ -66,6 +70,8 @@ void pick(Stream& stream, In x, In index, Out y, int64_t outer, int64_t axis, in
 template <class T>
 __global__ void __launch_bounds__(kThreads) pickGradient(const int32_t* index, const T* dy, T* dx, int64_t items,
                                                          int64_t axis, int64_t inner, KernelFault* faults) {
+  ptx::waitForPrevious();
+  ptx::allowNext();
   for (int64_t i = firstItem(); i < items; i += itemStride()) {
     const int64_t extent = larger(axis, 1), a = i / inner % extent;
     const int64_t column = i / inner / extent * inner + i % inner;
@@ -80,8 +86,10 @@ void pickBackward(Stream& stream, In index, In dy, Out dx, int64_t outer, int64_
   withFloat(dy.dtype, [&](auto type) {
     using T = decltype(type);
     const int64_t items = axis > 0 ? xCount : yCount;
-    stream.launch(pickGradient<T>, loopOver(stream, items), at, dy.as<T>(yCount), dx.as<T>(xCount), items, axis, inner,
-                  stream.faults());
+    const T* const gradient = dy.as<T>(yCount);
+    T* const target = dx.as<T>(xCount);
+    stream.launch(pickGradient<T>, overlapped(loopOver(stream, items), target), at, gradient, target, items, axis,
+                  inner, stream.faults());
   });
 }
 

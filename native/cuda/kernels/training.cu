@@ -34,6 +34,7 @@ struct Langevin {
 template <class T>
 __global__ void sgldKernel(T* x, const T* g, int64_t n, Langevin step, Philox philox, const int64_t* stepOffset) {
   ptx::waitForPrevious();
+  ptx::allowNext();
   for (int64_t begin = firstGroup<kDrawn>(); begin < n; begin += groupStride<kDrawn>()) {
     auto state = widenGroup(loadGroup<kDrawn>(x, begin, n));
     const auto gradient = widenGroup(loadGroup<kDrawn>(g, begin, n));
@@ -52,7 +53,7 @@ void sgldUpdate(Stream& stream, InOut x, In g, int64_t n, double stepSize, doubl
     const T* const gradient = g.as<T>(n);
     const Langevin step{static_cast<float>(stepSize), static_cast<float>(noiseStd), static_cast<float>(clip),
                         static_cast<float>(low), static_cast<float>(high)};
-    stream.launch(sgldKernel<T>, overlapped(loopOverGroups<kDrawn>(stream, n)), state, gradient, n, step, philox,
+    stream.launch(sgldKernel<T>, overlapped(loopOverGroups<kDrawn>(stream, n), state), state, gradient, n, step, philox,
                   stream.stepOffset());
   });
 }

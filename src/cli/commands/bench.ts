@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { type Precision, precisions } from '../../ops/precision.ts'
 import type { CliContext } from '../context.ts'
 import { choiceFlag, numberFlag, wholeFlag } from '../range.ts'
 import { addDeviceOptions, type DeviceOptions } from './device.ts'
@@ -14,6 +15,8 @@ export interface BenchSgldOptions extends BenchOptions {
   net: string
   size: number
   channels: number
+  /** How products compute. */
+  precision: Precision
   /** Measured beside ours, in turns. */
   peer?: 'pytorch'
 }
@@ -42,6 +45,12 @@ export function declareBench(program: Command, context: CliContext): void {
     .option('--net <wrn-D-W>', 'WideResNet without normalisation, 10 classes', 'wrn-10-1')
     .option('--size <n>', 'height and width of the images (pixels)', wholeFlag('--size', positive), 28)
     .option('--channels <n>', 'of the images', wholeFlag('--channels', positive), 1)
+    .option(
+      '--precision <fp32|tf32|bf16>',
+      'of products; tf32 is fp32 on a CPU',
+      choiceFlag('--precision', precisions),
+      'fp32',
+    )
     .option(
       '--peer <pytorch>',
       "measure that machine's PyTorch beside it, in turns, on the same device",

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { checkKernels, type KernelCheck } from '../../eval/self-check.ts'
-import { addonPath, nativeDevice } from '../../native/device.ts'
+import { addonPath, hasGpu, nativeDevice } from '../../native/device.ts'
 import { instructionSet, instructionSets, setInstructionSet } from '../../tensor/instruction-set.ts'
 import type { DoctorOptions } from '../commands/doctor.ts'
 import type { CliContext } from '../context.ts'
@@ -11,6 +11,8 @@ import { formatTable } from '../table.ts'
 
 interface AddonReport {
   built: boolean
+  /** Whether the file could be loaded, with or without a device behind it. */
+  loads?: boolean
   path?: string
   /** Why it cannot be used. */
   problem?: string
@@ -35,6 +37,8 @@ interface DoctorReport {
   instructionSets: string[]
   instructionSet?: string
   threads?: number
+  /** Of the CUDA device, where it opens: GPU, driver, what the addon is compiled for, and the kernels in use. */
+  cuda?: { properties: Record<string, string>; kernels: string; available: string[] }
   gpus: GpuReport[]
   /** What was looked at, and why no GPU was found where there is none. */
   gpuSearch: string
@@ -60,8 +64,9 @@ function examine(): DoctorReport {
     }
     setInstructionSet(inUse)
   }
-  if (addons.cuda.built && addons.cuda.problem === undefined) kernels.cuda = checkKernels('cuda')
-  const broken = addons.cuda.built && addons.cuda.problem !== undefined
+  const cuda = addons.cuda.built && addons.cuda.problem === undefined ? examineCuda(kernels) : undefined
+  // An addon that finds no GPU is well; one that cannot be loaded, or a GPU that cannot be used, is not.
+  const broken = addons.cuda.built && addons.cuda.problem !== undefined && (hasGpu() || !addons.cuda.loads)
   const ok =
     usable &&
     !broken &&
@@ -80,6 +85,7 @@ function examine(): DoctorReport {
     addons,
     instructionSets: usable ? instructionSets() : [],
     ...(usable ? { instructionSet: instructionSet(), threads: threadCount('cpu') } : {}),
+    ...(cuda ? { cuda } : {}),
     gpus,
     gpuSearch,
     kernels,
@@ -90,12 +96,26 @@ function examineAddon(kind: 'cpu' | 'cuda'): AddonReport {
   const path = addonPath(kind)
   try {
     nativeDevice(kind)
-    return { built: true, path }
+    return { built: true, loads: true, path }
   } catch (error) {
     const { message, hint } = error as Error & { hint?: string }
+    const loads = path !== undefined && !/cannot be loaded/.test(message)
     // Node lists the files that asked for the addon below its message.
-    return { built: path !== undefined, path, problem: message.split('\n')[0], fix: hint }
+    return { built: path !== undefined, loads, path, problem: message.split('\n')[0], fix: hint }
   }
+}
+
+/** The CUDA device's properties; checks its kernels, those of every level where levels differ. */
+function examineCuda(kernels: DoctorReport['kernels']): DoctorReport['cuda'] {
+  const { addon } = nativeDevice('cuda')
+  const best = addon.variant()
+  const available = addon.variants().split(',')
+  for (const level of available) {
+    addon.setVariant(level)
+    kernels[`cuda ${level}`] = checkKernels('cuda')
+  }
+  addon.setVariant(best)
+  return { properties: addon.properties(), kernels: best, available }
 }
 
 /** GPUs as nvidia-smi tells, or else whether the driver is there at all. */
@@ -141,6 +161,17 @@ function asText(report: DoctorReport): string {
         ]
       : []),
     ['CUDA addon', describe(addons.cuda)],
+    ...(report.cuda
+      ? [
+          [
+            'CUDA device',
+            `${report.cuda.properties.name}, compute capability ${report.cuda.properties.computeCapability}`,
+          ],
+          ['driver', `${report.cuda.properties.driver}; the addon was built with ${report.cuda.properties.runtime}`],
+          ['compiled for', report.cuda.properties.compiledFor],
+          ['CUDA kernels', `${report.cuda.kernels} (available: ${report.cuda.available.join(', ')})`],
+        ]
+      : []),
     [
       'GPUs',
       report.gpus.length > 0
@@ -157,9 +188,9 @@ function asText(report: DoctorReport): string {
   return `${formatTable(rows)}${table}\n${verdict(report)}\n`
 }
 
-function describe({ built, path, problem, fix }: AddonReport): string {
+function describe({ built, loads, path, problem, fix }: AddonReport): string {
   if (problem === undefined) return path ?? 'loaded'
-  return `${built ? 'broken: ' : ''}${problem}${fix ? `; ${fix}` : ''}`
+  return `${built && !loads ? 'broken: ' : ''}${problem}${fix ? `; ${fix}` : ''}`
 }
 
 function cell({ pass, error, failure }: KernelCheck): string {

@@ -2,7 +2,7 @@
 import { DTypeError, ShapeError } from '../../../src/errors.ts'
 import { linear, matmul } from '../../../src/ops/matmul.ts'
 import type { Host } from '../host.ts'
-import { given, x } from '../samples.ts'
+import { fixed, given, x } from '../samples.ts'
 
 import { bad, one, type Row, sums } from '../table.ts'
 
@@ -43,6 +43,17 @@ export const linearRows: readonly Row[] = [
       ...largeProducts.map(([m, k, n]) =>
         one([x([m, k]), x([k, n])], matmul, (a, b) => product(a, b), { tolerance: sums, gradient: 'compare' }),
       ),
+      // enough tiles for the larger ones of a GPU
+      one([fixed([1030, 9]), fixed([9, 2050])], matmul, (a, b) => product(a, b), {
+        tolerance: sums,
+        gradient: 'none',
+        dtypes: ['f32', 'bf16'],
+      }),
+      // few tiles, and k in parts
+      one([fixed([5, 2100]), fixed([2100, 70])], matmul, (a, b) => product(a, b), {
+        tolerance: { f32: { rtol: 4e-6, atol: 4e-6 }, bf16: { rtol: 2 ** -8, atol: 2 ** -10 } },
+        gradient: 'none',
+      }),
       one([given([2, 2], [Number.NaN, 1, 0, 2]), given([2, 2], [1, Infinity, 1, 1])], matmul, (a, b) => product(a, b)),
     ],
     bad: [
