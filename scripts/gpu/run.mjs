@@ -138,9 +138,8 @@ for (const step of steps) {
   // What a bench had measured counts, also where it was cut off.
   const file = step.json && join(context.work, step.json)
   if (file && existsSync(file)) document[step.name.replace('bench ', '')] = JSON.parse(readFileSync(file, 'utf8'))
-  if (step.keeps && existsSync(join(context.work, step.keeps))) {
-    copyFileSync(join(context.work, step.keeps), join(out, step.keeps))
-  }
+  const kept = step.keeps?.(context)
+  if (kept && existsSync(join(context.work, kept))) copyFileSync(join(context.work, kept), join(out, kept))
   const time = outcome.seconds === undefined ? '' : ` ${outcome.seconds.toFixed(0)} s`
   process.stdout.write(`${step.name}: ${outcome.status}${time}${outcome.detail ? `, ${outcome.detail}` : ''}\n`)
   write()

@@ -8,12 +8,16 @@
 // in shared memory, that is MN-major, in rows of 64 bytes. A stage is 64 pixels.
 //
 // The few tiles (6, 24 and 92 in the stages of WRN-28-10) are cut along the pixels until the GPU is full; each cut
-// writes f32 sums to the workspace, and a second kernel adds them in order: the same bits in every run.
+// writes f32 sums to the workspace, and a second kernel adds them in order: the same bits in every run. Blocks form
+// clusters of up to 2 × 2 tiles: those with the same rows load every other chunk of x each and multicast it, those with
+// the same channels every other chunk of dy.
 //
 // Operations: 2·pixels·taps·cin·cout, as the forward pass (30.2 GFLOP a layer at batch 64: 30.5 µs at the peak). Bytes:
 // x and dy once (x again for each tap, from the cache), and 8 bytes a weight and cut for the sums: 41, 37 and 29 MB, 10
 // to 14 µs at 3.0 TB/s. Predicted at batch 192 (30.2 · 3 GFLOP): 130 µs in stages 1 and 2, 150 to 170 µs in stage 3,
 // whose tiles fill 92 of 132 multiprocessors. Not measured on hardware.
+#include <utility>
+
 #include "../../core/counts.h"
 #include "../convolution.h"
 #include "../elements.h"
@@ -32,6 +36,7 @@ struct WeightPlan {
   Boxes boxes;
   int32_t tapCount, cin, cout;
   int32_t rowTiles, channelTiles;
+  int32_t clusterRows, clusterChannels;  // tiles of a cluster, 1 or 2 each
   int32_t cuts, boxesPerCut;
   float* sums;  // [cuts, taps·cin, cout]
 };
@@ -44,10 +49,12 @@ struct WeightWork {
   float* sums;
 
   LANGEVIN_DEVICE WeightWork(const WeightPlan& plan, int tileRows, int tileChannels) {
-    const int tile = static_cast<int>(blockIdx.x) / plan.rowTiles;
-    const int cut = tile / plan.channelTiles;
-    row = static_cast<int>(blockIdx.x) % plan.rowTiles * tileRows;
-    channel = tile % plan.channelTiles * tileChannels;
+    const int block = static_cast<int>(blockIdx.x), size = plan.clusterRows * plan.clusterChannels;
+    const int rank = block % size, cluster = block / size;
+    const int rows = plan.rowTiles / plan.clusterRows, channels = plan.channelTiles / plan.clusterChannels;
+    const int cut = cluster / rows / channels;
+    row = (cluster % rows * plan.clusterRows + rank % plan.clusterRows) * tileRows;
+    channel = (cluster / rows % channels * plan.clusterChannels + rank / plan.clusterRows) * tileChannels;
     firstBox = cut * plan.boxesPerCut;
     const int left = plan.boxes.count() - firstBox;
     iterations = left < plan.boxesPerCut ? left : plan.boxesPerCut;
@@ -55,37 +62,51 @@ struct WeightWork {
   }
 };
 
+/// A box for this block, or for those of `blocks`.
+LANGEVIN_DEVICE void loadChunk(bool multicast, uint16_t blocks, unsigned char* target, const CUtensorMap* map,
+                               uint64_t* full, int channel, int column, int parity, int row, int image) {
+  if (multicast) {
+    ptx::loadBoxMulticast(target, map, full, blocks, channel, column, parity, row, image);
+  } else {
+    ptx::loadBox(target, map, full, channel, column, parity, row, image);
+  }
+}
+
 template <class Tile>
-LANGEVIN_DEVICE void produceWeight(const WeightPlan& plan, const WeightWork& work, const Ring<Tile>& ring) {
+LANGEVIN_DEVICE void produceWeight(const WeightPlan& plan, const Place& own, const WeightWork& work,
+                                   const Ring<Tile>& ring) {
   ptx::waitForPrevious();
   ptx::allowNext();
   constexpr int kRowChunks = Tile::kParts * 4, kColumnChunks = Tile::kChannels / kOutputChunk;
   const int chunksOfTap = plan.cin / kOutputChunk, chunks = plan.tapCount * chunksOfTap;
+  const bool sharesX = plan.clusterChannels == 2, sharesDy = plan.clusterRows == 2;
   auto turn = Turn<Tile::kStages>::first();
   for (int i = 0; i < work.iterations; ++i) {
     const Corner corner(plan.boxes, work.firstBox + i);
     uint64_t* full = ring.full(turn.slot);
-    ptx::waitBarrier(ring.empty(turn.slot), turn.parity ^ 1);
+    ptx::waitClusterBarrier(ring.empty(turn.slot), turn.parity ^ 1);
     ptx::arriveExpecting(full, Tile::kStageBytes);
     for (int j = 0; j < kRowChunks; ++j) {
+      if (sharesX && j % 2 != own.channel) continue;
       // Rows beyond the last are the last again; they are not stored.
       const int wanted = work.row / kOutputChunk + j, chunk = wanted < chunks ? wanted : chunks - 1;
       const Tap tap = plan.taps[chunk / chunksOfTap];
-      ptx::loadBox(ring.stage(turn.slot) + j * kChunkBytes, &plan.x, full,
-                   tap.channel + chunk % chunksOfTap * kOutputChunk, corner.column + tap.column, tap.parity,
-                   corner.row + tap.row, corner.image);
+      loadChunk(sharesX, own.samePixels, ring.stage(turn.slot) + j * kChunkBytes, &plan.x, full,
+                tap.channel + chunk % chunksOfTap * kOutputChunk, corner.column + tap.column, tap.parity,
+                corner.row + tap.row, corner.image);
     }
     for (int j = 0; j < kColumnChunks; ++j) {
-      ptx::loadBox(ring.weights(turn.slot) + j * kChunkBytes, &plan.dy, full, work.channel + j * kOutputChunk,
-                   corner.column, 0, corner.row, corner.image);
+      if (sharesDy && j % 2 != own.pixel) continue;
+      loadChunk(sharesDy, own.sameChannels, ring.weights(turn.slot) + j * kChunkBytes, &plan.dy, full,
+                work.channel + j * kOutputChunk, corner.column, 0, corner.row, corner.image);
     }
     turn.advance();
   }
 }
 
 template <class Tile>
-LANGEVIN_DEVICE void consumeWeight(const WeightPlan& plan, const WeightWork& work, const Ring<Tile>& ring,
-                                   int consumer) {
+LANGEVIN_DEVICE void consumeWeight(const WeightPlan& plan, const Place& own, const WeightWork& work,
+                                   const Ring<Tile>& ring, int consumer) {
   float sums[Tile::kParts][Tile::kChannels / 2];
 #  pragma unroll
   for (int part = 0; part < Tile::kParts; ++part) {
@@ -110,11 +131,12 @@ LANGEVIN_DEVICE void consumeWeight(const WeightPlan& plan, const WeightWork& wor
     }
     ptx::commitProducts();
     ptx::waitProducts<1>();
-    if (previous >= 0 && thread == 0) ptx::arrive(ring.empty(previous));
+    if (previous >= 0) arriveAtAll(own, ring.empty(previous));
     previous = turn.slot;
     turn.advance();
   }
   ptx::waitProducts<0>();
+  // The last stage is not freed: nobody waits for it.
 
   ptx::waitForPrevious();
   const int rows = plan.tapCount * plan.cin;
@@ -141,23 +163,35 @@ __global__ void __launch_bounds__(kBlockThreads, Tile::kBlocksPerMultiprocessor)
   LANGEVIN_DYNAMIC_SHARED(memory);
   const Ring<Tile> ring{memory};
   const WeightWork work(plan, kConsumers * Tile::kBoxPixels, Tile::kChannels);
-  const int group = threadIdx.x / 128;
+  const Place own(plan.clusterRows, plan.clusterChannels);
+  const int group = threadIdx.x / 128, blocks = plan.clusterRows * plan.clusterChannels;
   if (threadIdx.x == 0) {
     for (int slot = 0; slot < Tile::kStages; ++slot) {
       ptx::initBarrier(ring.full(slot), 1);
-      ptx::initBarrier(ring.empty(slot), kConsumers);
+      ptx::initBarrier(ring.empty(slot), static_cast<uint32_t>(kConsumers * own.partners));
     }
     ptx::fenceBarrierInit();
     ptx::prefetchMap(&plan.x);
     ptx::prefetchMap(&plan.dy);
   }
-  __syncthreads();
+  if (blocks > 1) {
+    ptx::arriveCluster();
+    ptx::waitCluster();
+  } else {
+    __syncthreads();
+  }
   if (group == kConsumers) {
     if constexpr (Tile::kBlocksPerMultiprocessor == 1) ptx::decreaseRegisters<56>();
-    if (threadIdx.x % 128 == 0) produceWeight<Tile>(plan, work, ring);
+    if (threadIdx.x % 128 == 0) produceWeight<Tile>(plan, own, work, ring);
   } else {
     if constexpr (Tile::kBlocksPerMultiprocessor == 1) ptx::increaseRegisters<224>();
-    consumeWeight<Tile>(plan, work, ring, group);
+    consumeWeight<Tile>(plan, own, work, ring, group);
+  }
+  __syncwarp();
+  // Partners may still write into this block's stages or arrive at its barriers.
+  if (blocks > 1) {
+    ptx::arriveCluster();
+    ptx::waitCluster();
   }
 #endif
 }
@@ -233,6 +267,26 @@ int64_t chooseCuts(int64_t tiles, int64_t boxes, int64_t weights, int64_t multip
   return best;
 }
 
+/// The largest cluster that the tiles fill and that costs no further wave.
+template <class Tile>
+void chooseCluster(const Stream& stream, WeightPlan& plan) {
+  plan.clusterRows = plan.clusterChannels = 1;
+  if constexpr (Tile::kChannels >= 128) {
+    static const ActiveClusters active(stream, reinterpret_cast<const void*>(weightGradient<Tile>), Tile::kSharedBytes);
+    const int64_t blocks = int64_t{plan.rowTiles} * plan.channelTiles * plan.cuts;
+    for (const auto& [rows, channels] : {std::pair{2, 2}, std::pair{1, 2}, std::pair{2, 1}}) {
+      const int64_t together = active.blocks(rows * channels);
+      if (plan.rowTiles % rows != 0 || plan.channelTiles % channels != 0 || together == 0 ||
+          ceilDiv(blocks, together) > ceilDiv(blocks, stream.gpu().multiprocessors)) {
+        continue;
+      }
+      plan.clusterRows = rows;
+      plan.clusterChannels = channels;
+      return;
+    }
+  }
+}
+
 template <class Tile>
 void run(Stream& stream, const ConvBackwardWeight& c) {
   const ConvShape& s = c.s;
@@ -254,7 +308,9 @@ void run(Stream& stream, const ConvBackwardWeight& c) {
   plan.dy = tensorMap(
       viewOf({c.dy, s.batch, s.outHeight(), s.outWidth(), s.cout, false}, plan.boxes, kOutputChunk, kOutputChunk * 2));
   plan.sums = static_cast<float*>(stream.workspace(0, sizeof(float) * static_cast<size_t>(plan.cuts * weights)));
+  chooseCluster<Tile>(stream, plan);
   LaunchShape shape;
+  shape.cluster = static_cast<unsigned>(plan.clusterRows * plan.clusterChannels);
   shape.grid = dim3(static_cast<unsigned>(tiles * plan.cuts));
   shape.block = dim3(kBlockThreads);
   shape.sharedBytes = Tile::kSharedBytes;
