@@ -451,8 +451,8 @@ const hopperConvolutions = [
   {
     what: 'a stage of the weight gradient is freed while its products run',
     file: `${kernels}/convolution_sm90_weight.cu`,
-    from: 'ptx::arrive(ring.empty(previous));',
-    to: 'ptx::arrive(ring.empty(turn.slot));',
+    from: 'if (previous >= 0) arriveAtAll(own, ring.empty(previous));',
+    to: 'if (previous >= 0) arriveAtAll(own, ring.empty(turn.slot));',
     test: hopper('weight gradient, exact on whole numbers, for any number of cuts'),
   },
   {
