@@ -5,8 +5,8 @@
 //   node scripts/kernel-resources.mjs [--check] [--only FILE.cu]
 //
 // --check: write nothing, but fail where docs/kernel-resources.md is not what would be written (by the nvcc that wrote
-// it). Needs nvcc 12.8 or later;
-// what was compiled once is kept in build-resources/ and compiled again only after a change of its sources.
+// it). Needs nvcc 12.8 or later; what was compiled once is kept in build-resources/ and compiled again only after a
+// change of its sources.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

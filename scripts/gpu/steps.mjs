@@ -42,8 +42,7 @@ export const steps = [
     name: 'build',
     seconds: 240,
     needs: ['cmake', 'nvcc'],
-    /** The carried addon is that of these sources. */
-    unless: ({ current }) => current && 'the carried addon is of these sources',
+    unless: ({ current }) => current && 'the addon is of these sources',
     command: () => ['bash', 'scripts/gpu/build.sh'],
   },
   {
