@@ -25,7 +25,7 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { digestOfSources } from './gpu/sources.mjs'
+import { digestOfSources, newestCudaSource } from './gpu/sources.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 process.chdir(root)
@@ -36,7 +36,7 @@ const packages = [
   ...['vitest', 'fast-check', 'fast-png', 'commander', 'zod', '@observablehq/plot', 'linkedom'],
   'node-addon-api',
 ]
-const addons = ['build/Release/cpu.node', 'build/Release/cuda.node']
+const [cpuAddon, cudaAddon] = ['build/Release/cpu.node', 'build/Release/cuda.node']
 
 const say = (line) => process.stderr.write(`gpu-pack: ${line}\n`)
 
@@ -110,7 +110,7 @@ function stageNode(stage) {
 if (!process.argv.includes('--no-build')) {
   run(process.execPath, ['scripts/build.mjs', '--quiet'], { stdio: 'inherit' })
 }
-for (const path of ['dist/index.js', addons[0]]) {
+for (const path of ['dist/index.js', cpuAddon]) {
   if (existsSync(path)) continue
   say(`${path} is missing: run npm run build`)
   process.exit(1)
@@ -128,14 +128,16 @@ if (before.node !== process.version || !existsSync(join(folder, 'node.tar.xz')))
 }
 const lock = createHash('sha256').update(readFileSync('package-lock.json')).update(packages.join()).digest('hex')
 if (before.lock !== lock || !existsSync(join(folder, 'modules.tar.xz'))) archive('modules', root, closure(packages))
-archive('built', root, ['dist', ...addons.filter((path) => existsSync(path))])
+const cuda = existsSync(cudaAddon) && statSync(cudaAddon).mtimeMs >= newestCudaSource(root)
+say(cuda ? 'the CUDA addon goes along' : 'no CUDA addon of these sources is built here: it will be built there')
+archive('built', root, ['dist', cpuAddon, ...(cuda ? [cudaAddon] : [])])
 const pack = {
   date: new Date().toISOString(),
   commit: run('git', ['rev-parse', 'HEAD']),
   modified: run('git', ['status', '--porcelain']) !== '',
   node: process.version,
   lock,
-  cuda: existsSync(addons[1]),
+  cuda,
   sources: digestOfSources(root),
 }
 writeFileSync(packFile, `${JSON.stringify(pack, null, 2)}\n`)

@@ -290,6 +290,8 @@ const heads = [
 ]
 
 const sm90 = `${kernels}/convolution_sm90_kernel.h`
+const sm90Ring = `${kernels}/convolution_sm90_ring.h`
+const sm90Epilogue = `${kernels}/convolution_sm90_epilogue.h`
 const wide = hopper('forward, 256 × 160 tiles: the layers of the wide stages, exact on whole numbers')
 const parts = hopper('forward, 128 × 160 tiles, with and without each part of the epilogue')
 const several = hopper(
@@ -371,42 +373,42 @@ const hopperConvolutions = [
   },
   {
     what: 'half of the sign bits are lost between lanes',
-    file: sm90,
+    file: sm90Epilogue,
     from: '          signs[h] |= __shfl_xor_sync(0xffffffffu, signs[h], 2);\n',
     to: '',
     test: parts,
   },
   {
     what: 'results are copied out before they are visible to the copy',
-    file: sm90,
+    file: sm90Epilogue,
     from: '  ptx::fenceAsyncShared();\n',
     to: '',
     test: parts,
   },
   {
     what: 'results are copied out before all warps have written them',
-    file: sm90,
+    file: sm90Epilogue,
     from: '  ptx::syncBarrier(1 + consumer, 128);\n',
     to: '',
     test: parts,
   },
   {
     what: 'results lie unswizzled where the copy expects them swizzled',
-    file: sm90,
+    file: sm90Epilogue,
     from: 'chunk * kChunkBytes + (offset ^ (offset >> 7 & 3) << 4)',
     to: 'chunk * kChunkBytes + offset',
     test: parts,
   },
   {
     what: 'a place of results is filled again while it is copied out',
-    file: sm90,
+    file: sm90Epilogue,
     from: '    ptx::waitStoresRead<0>();\n',
     to: '',
     test: several,
   },
   {
     what: 'a block of a cluster frees stages for itself only',
-    file: sm90,
+    file: sm90Ring,
     from: 'ptx::arriveAt(barrier, own.channelPartner)',
     to: 'ptx::arriveAt(barrier, own.rank)',
     test: several,
@@ -463,8 +465,8 @@ const hopperConvolutions = [
   {
     what: 'a stage of the weight gradient is freed while its products run',
     file: `${kernels}/convolution_sm90_weight.cu`,
-    from: 'ptx::arrive(ring.empty(previous));',
-    to: 'ptx::arrive(ring.empty(turn.slot));',
+    from: 'arriveAtAll(own, ring.empty(previous));',
+    to: 'arriveAtAll(own, ring.empty(turn.slot));',
     test: hopper('weight gradient, exact on whole numbers, for any number of cuts'),
   },
   {
@@ -480,6 +482,13 @@ const hopperConvolutions = [
     from: 'if (dy % s.stride != 0 || dx % s.stride != 0) continue;',
     to: 'if (dy % s.stride != 0 || (dx + 1) % s.stride != 0) continue;',
     test: hopper('input gradient, stride 2: phases of 1, 2, 2 and 4 taps'),
+  },
+  {
+    what: 'the rows of ones that give dbias are not shown to the matrix units',
+    file: `${kernels}/convolution_sm90_weight.cu`,
+    from: '  ptx::fenceAsyncShared();\n',
+    to: '',
+    test: hopper('weight gradient, exact on whole numbers, for any number of cuts'),
   },
 ]
 

@@ -11,7 +11,16 @@ process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'))
 const files =
   process.argv.length > 2
     ? process.argv.slice(2)
-    : ['test/ops', 'test/native', 'test/random', 'test/tensor', 'test/nn/golden', 'test/jem/cuda', 'test/cli/cuda']
+    : [
+        'test/ops',
+        'test/native',
+        'test/random',
+        'test/tensor',
+        'test/nn/golden',
+        'test/jem/cuda',
+        'test/cli/cuda',
+        'test/scripts/gpu.test',
+      ]
 
 const built = spawnSync(process.execPath, ['scripts/build-emulator.mjs'], { stdio: 'inherit' })
 if (built.status !== 0) process.exit(1)

@@ -193,9 +193,12 @@ class Addon {
 
   // free(handle)
   Napi::Value free(const Napi::CallbackInfo& info) {
-    const Buffer buffer = handles_.remove(info[0].As<Napi::Number>().DoubleValue());
-    device_->release(buffer.data, static_cast<size_t>(buffer.count) * sizeOf(buffer.dtype));
+    release(handles_.remove(info[0].As<Napi::Number>().DoubleValue()));
     return info.Env().Undefined();
+  }
+
+  void release(const Buffer& buffer) {
+    device_->release(buffer.data, static_cast<size_t>(buffer.count) * sizeOf(buffer.dtype));
   }
 
   Buffer transferTarget(const Napi::CallbackInfo& info, const HostBytes& host) {
@@ -355,6 +358,8 @@ class Addon {
 
   ~Addon() {
     closing_ = true;
+    // What JavaScript did not free goes with its environment: a worker thread that ends leaves no device memory behind.
+    handles_.forEachLive([&](const Buffer& buffer) { release(buffer); });
     device_.reset();
   }
 

@@ -45,6 +45,13 @@ class Handles {
 
   size_t live() const { return live_; }
 
+  template <class F>
+  void forEachLive(const F& f) const {
+    for (const Entry& entry : entries_) {
+      if (entry.live) f(entry.buffer);
+    }
+  }
+
  private:
   struct Entry {
     Buffer buffer;

@@ -4,6 +4,12 @@
 
 namespace langevin {
 
+GraphMemory::~GraphMemory() {
+  if (capturing_) endCapture();
+  graphs_.clear();
+  release();
+}
+
 void GraphMemory::beginCapture() {
   capturing_ = true;
   begin_ = ++time_;

@@ -16,6 +16,9 @@ namespace langevin {
 class GraphMemory {
  public:
   explicit GraphMemory(Pool& pool) : pool_(pool) {}
+  ~GraphMemory();
+  GraphMemory(const GraphMemory&) = delete;
+  GraphMemory& operator=(const GraphMemory&) = delete;
 
   void beginCapture();
   /// Returns the number of the graph whose memory this is.

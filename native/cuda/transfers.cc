@@ -75,7 +75,7 @@ Transfers::Lease Transfers::takeBlock(size_t bytes) {
   lock.unlock();
   Lease block(new Block, {this});
   const size_t size = bytes <= kSmall ? kSmall : kBlockBytes;
-  check(cudaEventCreateWithFlags(&block->done, cudaEventDisableTiming), "an event");
+  check(cudaEventCreateWithFlags(&block->done, cudaEventDisableTiming | cudaEventBlockingSync), "an event");
   check(cudaMallocHost(reinterpret_cast<void**>(&block->data), size + KernelFaults::kBytes), "pinned memory");
   block->bytes = size;
   return block;

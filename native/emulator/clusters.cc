@@ -87,8 +87,8 @@ void setRegisters(unsigned registers, bool increase) {
 
 // ---- dependent launches ----
 
-void waitForPrevious() { self->block->waitedForPrevious = true; }
-void allowNext() {}
+void waitForPrevious() { Multiprocessor::ofThisThread().waitForPrevious(); }
+void allowNext() { Multiprocessor::ofThisThread().allowNext(); }
 
 // ---- the end of a thread ----
 

@@ -6,7 +6,6 @@
 #include <mutex>
 
 #include "machine.h"
-#include "multiprocessor.h"
 #include "runtime.h"
 
 using namespace emulator;
@@ -30,12 +29,6 @@ KernelSettings settingsOf(const void* kernel) {
   const std::lock_guard<std::mutex> lock(settingsMutex);
   const auto found = settings().find(kernel);
   return found == settings().end() ? KernelSettings() : found->second;
-}
-
-uint64_t launchToFail() {
-  static const char* const text = std::getenv("LANGEVIN_EMULATOR_FAIL_LAUNCH");
-  static const uint64_t number = text && *text ? std::strtoull(text, nullptr, 10) : 0;
-  return number;
 }
 
 /// The launch of a configuration, or why there is none.
@@ -118,6 +111,12 @@ cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void* kernel, co
   return cudaSuccess;
 }
 
+uint64_t emulator::launchToFail() {
+  static const char* const text = std::getenv("LANGEVIN_EMULATOR_FAIL_LAUNCH");
+  static const uint64_t number = text && *text ? std::strtoull(text, nullptr, 10) : 0;
+  return number;
+}
+
 cudaError_t emulator::enqueueKernel(const cudaLaunchConfig_t& config, const void* kernel, size_t parameterBytes,
                                     std::function<void()> body) {
   if (const cudaError_t status = readiness(); status != cudaSuccess) return remember(status);
@@ -125,10 +124,7 @@ cudaError_t emulator::enqueueKernel(const cudaLaunchConfig_t& config, const void
   auto launch = std::make_shared<Launch>();
   if (const cudaError_t status = read(config, kernel, *launch); status != cudaSuccess) return remember(status);
   launch->body = std::move(body);
-  return enqueueOn(config.stream, [launch] {
-    Launch run = *launch;
-    run.number = Machine::get().nextLaunch();
-    if (run.number == launchToFail()) throw LaunchError{cudaErrorIllegalAddress, "a launch was made to fail"};
-    Multiprocessor::ofThisThread().run(run);
-  });
+  Work work;
+  work.launch = std::move(launch);
+  return enqueueWork(config.stream, std::move(work));
 }

@@ -4,6 +4,9 @@
 #include <cstdio>
 #include <thread>
 
+#include "multiprocessor.h"
+#include "runtime.h"
+
 namespace emulator {
 
 thread_local bool inHostFunction = false;
@@ -79,14 +82,26 @@ void Machine::runOne(Lock& lock, CUstream_st& stream) {
   Work work = std::move(first);
   stream.queue.pop_front();
   if (work.isHostFunction) --stream.hostFunctions;
-  if (work.run && sticky_ == cudaSuccess) {
+  // A kernel that may start before the end of the one before it sometimes does.
+  Work next;
+  if (work.launch && !stream.queue.empty() && stream.queue.front().launch &&
+      stream.queue.front().launch->overlapsPrevious && Multiprocessor::letsNextStartEarly(work.launch->kernel) &&
+      random_.oneIn(2)) {
+    next = std::move(stream.queue.front());
+    stream.queue.pop_front();
+  }
+  if ((work.run || work.launch) && sticky_ == cudaSuccess) {
     stream.busy = true;
     lock.unlock();
     cudaError_t status = cudaSuccess;
     std::string report;
     try {
       inHostFunction = work.isHostFunction;
-      work.run();
+      if (work.launch) {
+        runKernel(*work.launch, next.launch.get());
+      } else {
+        work.run();
+      }
     } catch (const LaunchError& error) {
       status = error.status;
       report = error.report;
@@ -101,7 +116,18 @@ void Machine::runOne(Lock& lock, CUstream_st& stream) {
     work.mark->done = true;
     work.mark->time = std::chrono::steady_clock::now();
   }
+  if (next.launch) finish(stream);
   finish(stream);
+}
+
+void Machine::runKernel(const Launch& launch, const Launch* next) {
+  Launch numbered = launch;
+  numbered.number = ++launches_;
+  if (numbered.number == launchToFail()) throw LaunchError{cudaErrorIllegalAddress, "a launch was made to fail"};
+  if (!next) return Multiprocessor::ofThisThread().run(numbered);
+  Launch after = *next;
+  after.number = ++launches_;
+  Multiprocessor::ofThisThread().run(after, &numbered);
 }
 
 void Machine::advance(Lock& lock, CUstream_st& stream) {

@@ -27,9 +27,10 @@ struct CUevent_st {
   std::shared_ptr<EventRecord> latest;  // null: never recorded
 };
 
-/// One piece of a stream's work: something to run, an event to mark, or an event to wait for.
+/// One piece of a stream's work: something to run, a kernel, an event to mark, or an event to wait for.
 struct Work {
   std::function<void()> run;
+  std::shared_ptr<const emulator::Launch> launch;
   std::shared_ptr<EventRecord> mark;
   std::shared_ptr<EventRecord> waitFor;
   bool isHostFunction = false;
@@ -80,11 +81,12 @@ class Machine {
   cudaError_t sticky() const { return sticky_; }
   void setSticky(cudaError_t status, const std::string& report);
   void reset() { sticky_ = cudaSuccess; }
-  uint64_t nextLaunch() { return ++launches_; }
 
  private:
   Machine();
   void runOne(Lock& lock, CUstream_st& stream);
+  /// Runs a kernel, and with it the one after it, where that may start early.
+  void runKernel(const Launch& launch, const Launch* next);
   void advance(Lock& lock, CUstream_st& stream);
   void finish(CUstream_st& stream);
   void runForHostFunctions();
@@ -97,6 +99,11 @@ class Machine {
   std::atomic<uint64_t> launches_{0};
   bool hostThread_ = false;
 };
+
+/// Adds work to a stream, or to the graph that it captures.
+cudaError_t enqueueWork(cudaStream_t stream, Work work);
+/// The number of the launch that LANGEVIN_EMULATOR_FAIL_LAUNCH makes fail; 0: none.
+uint64_t launchToFail();
 
 /// Set while a host function runs on this thread: it must not call the runtime.
 extern thread_local bool inHostFunction;

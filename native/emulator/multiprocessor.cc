@@ -7,7 +7,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <numeric>
+#include <set>
 
 #include "signals.h"
 #include "symbols.h"
@@ -56,9 +58,27 @@ uint64_t seed() {
   return value;
 }
 
+namespace {
+
+EMULATOR_THREAD_LOCAL Multiprocessor* current;  // null: the thread's first
+
+std::mutex earlyMutex;
+std::set<const void*>& kernelsThatLetNextStart() {
+  static auto* const all = new std::set<const void*>;
+  return *all;
+}
+
+}  // namespace
+
 Multiprocessor& Multiprocessor::ofThisThread() {
+  if (current) return *current;
   thread_local Multiprocessor own;
   return own;
+}
+
+bool Multiprocessor::letsNextStartEarly(const void* kernel) {
+  const std::lock_guard<std::mutex> lock(earlyMutex);
+  return kernelsThatLetNextStart().count(kernel) > 0;
 }
 
 Multiprocessor::Multiprocessor() = default;
@@ -138,8 +158,11 @@ void* Multiprocessor::sharedVariable(const void* declaration, size_t bytes, size
 
 // ---- a grid ----
 
-void Multiprocessor::run(const Launch& launch) {
+void Multiprocessor::run(const Launch& launch, const Launch* previous) {
   launch_ = &launch;
+  previous_ = previous;
+  waitForPrevious_.clear();
+  allowsNext_ = false;
   random_ = Random(seed() * 0x100000001b3u + launch.number);
   blockDim = launch.block;
   gridDim = launch.grid;
@@ -158,6 +181,37 @@ void Multiprocessor::run(const Launch& launch) {
                 static_cast<unsigned>(cluster / across / launch.grid.y)});
   }
   launch_ = nullptr;
+  if (allowsNext_) {
+    const std::lock_guard<std::mutex> lock(earlyMutex);
+    kernelsThatLetNextStart().insert(launch.kernel);
+  }
+}
+
+void Multiprocessor::runPrevious() {
+  thread_local Multiprocessor other;
+  const Launch& previous = *previous_;
+  previous_ = nullptr;
+  Multiprocessor* const outer = current;
+  current = &other;
+  try {
+    other.run(previous);
+  } catch (const LaunchError&) {
+    current = outer;
+    throw;
+  }
+  current = outer;
+  blockDim = launch_->block;
+  gridDim = launch_->grid;
+  for (Thread* thread : waitForPrevious_) wake(*thread);
+  waitForPrevious_.clear();
+}
+
+void Multiprocessor::waitForPrevious() {
+  self->block->waitedForPrevious = true;
+  while (previous_) {
+    waitForPrevious_.push_back(self);
+    waitAt("waitForPrevious", nullptr);
+  }
 }
 
 void Multiprocessor::startBlock(Block& block, uint3 index, unsigned rank) {
@@ -256,6 +310,11 @@ void Multiprocessor::runCluster(uint3 firstBlock) {
   total_ = started_ = exited_ = 0;
   ready_.clear();
   failed_ = false;
+  if (idle_.size() != fibers_.size()) {
+    // What a kernel that failed had begun is given up with its stacks.
+    idle_.clear();
+    for (const auto& each : fibers_) idle_.push_back(each.get());
+  }
   loads.clear();
   stores.clear();
   clusterBarrier.arrived = clusterBarrier.ended = clusterBarrier.endedAfterArrival = 0;
@@ -318,12 +377,7 @@ void Multiprocessor::resume(Fiber& fiber) {
   fiber.resume();
   running_ = nullptr;
   self = nullptr;
-  if (failed_) {
-    // What the other fibers had begun is given up with its stacks.
-    idle_.clear();
-    for (const auto& each : fibers_) idle_.push_back(each.get());
-    throw failure_;
-  }
+  if (failed_) throw failure_;
 }
 
 /// Whether a thread that can go on is next, rather than one that has not started.
@@ -351,6 +405,8 @@ void Multiprocessor::schedule() {
           },
           &fiber);
       resume(fiber);
+    } else if (previous_) {
+      if (random_.oneIn(2) || !completeSome()) runPrevious();
     } else if (!completeSome()) {
       reportDeadlock();
     }
@@ -431,8 +487,6 @@ void Multiprocessor::reportDeadlock() {
     }
   }
   message += "\n  " + std::to_string(waiting) + " threads wait, " + std::to_string(exited_) + " have ended";
-  idle_.clear();
-  for (const auto& each : fibers_) idle_.push_back(each.get());
   fail(cudaErrorLaunchFailure, message);
 }
 

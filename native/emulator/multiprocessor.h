@@ -14,8 +14,11 @@ class Multiprocessor {
   static Multiprocessor& ofThisThread();
   ~Multiprocessor();
 
-  /// Runs a whole grid. Throws LaunchError where the kernel breaks a rule.
-  void run(const Launch& launch);
+  /// Runs a whole grid. Throws LaunchError where the kernel breaks a rule. With `previous`, the launch before it, a
+  /// cluster of this one starts first and goes as far as it can: until then nothing of `previous` has happened.
+  void run(const Launch& launch, const Launch* previous = nullptr);
+  /// Whether a kernel has been seen to let the next launch start before its own end.
+  static bool letsNextStartEarly(const void* kernel);
 
   // ---- for what runs inside ----
   void waitAt(const char* what, const void* object);
@@ -26,6 +29,8 @@ class Multiprocessor {
   Random& random() { return random_; }
   /// Whether asynchronous work that could complete now does; how often is chosen for each launch.
   bool completesEarly() { return random_.oneIn(asyncDelay_); }
+  void waitForPrevious();
+  void allowNext() { allowsNext_ = true; }
   size_t blockCount() const { return blockCount_; }
   Block& block(size_t rank) { return blocks_[rank]; }
   size_t threadCount() const { return total_; }
@@ -62,6 +67,7 @@ class Multiprocessor {
   };
 
   Multiprocessor();
+  void runPrevious();
   void runCluster(uint3 firstBlock);
   void startBlock(Block& block, uint3 index, unsigned rank);
   void finishBlock(Block& block);
@@ -77,6 +83,9 @@ class Multiprocessor {
   std::string describe(const Thread* thread) const;
 
   const Launch* launch_ = nullptr;
+  const Launch* previous_ = nullptr;  // still to be run
+  std::vector<Thread*> waitForPrevious_;
+  bool allowsNext_ = false;
   Random random_{0};
   uint32_t asyncDelay_ = 1;
   // How the next thread is chosen, drawn for each cluster, so that some run far ahead of others now and then.

@@ -371,10 +371,14 @@ cudaError_t breakCapture(CUstream_st& stream) {
 namespace emulator {
 
 cudaError_t enqueueOn(cudaStream_t handle, std::function<void()> run, bool isHostFunction) {
+  Work work;
+  work.run = std::move(run);
+  work.isHostFunction = isHostFunction;
+  return enqueueWork(handle, std::move(work));
+}
+
+cudaError_t enqueueWork(cudaStream_t handle, Work work) {
   return withStream(handle, [&](Machine& machine, Machine::Lock& lock, CUstream_st& stream) {
-    Work work;
-    work.run = std::move(run);
-    work.isHostFunction = isHostFunction;
     machine.enqueue(lock, stream, std::move(work));
     return cudaSuccess;
   });

@@ -24,7 +24,6 @@ struct sigaction previousSegv, previousBus;
 
 struct SignalStack {
   void* memory = mmap(nullptr, kSignalStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  stack_t previous{};
   ~SignalStack() { munmap(memory, kSignalStackBytes); }
 };
 SignalStack& signalStack() {
@@ -81,7 +80,7 @@ KernelSignals::KernelSignals() {
   stack_t own{};
   own.ss_sp = stack.memory;
   own.ss_size = kSignalStackBytes;
-  sigaltstack(&own, &stack.previous);
+  sigaltstack(&own, &previousStack_);
   const std::lock_guard<std::mutex> lock(mutex);
   if (running++ > 0) return;
   struct sigaction action {};
@@ -98,7 +97,7 @@ KernelSignals::~KernelSignals() {
     sigaction(SIGSEGV, &previousSegv, nullptr);
     sigaction(SIGBUS, &previousBus, nullptr);
   }
-  sigaltstack(&signalStack().previous, nullptr);
+  sigaltstack(&previousStack_, nullptr);
 }
 
 }  // namespace emulator

@@ -2,6 +2,7 @@
 // here; what a kernel did becomes a report that ends the kernel, everything else goes to the handler that was there
 // before.
 #pragma once
+#include <signal.h>
 
 namespace emulator {
 
@@ -12,6 +13,9 @@ class KernelSignals {
   ~KernelSignals();
   KernelSignals(const KernelSignals&) = delete;
   KernelSignals& operator=(const KernelSignals&) = delete;
+
+ private:
+  stack_t previousStack_;
 };
 
 }  // namespace emulator

@@ -645,6 +645,68 @@ TEST("a launch that may overlap the one before must wait for it") {
   CHECK(says(reportOf([&] { return launch(dependent, shape, out.data(), 0); }), "overlaps the one before"));
 }
 
+__global__ void writeLate(int* values, int value) {
+  ptx::allowNext();
+  values[threadIdx.x] = value;
+}
+/// Adds what the launch before it wrote to what it read of its own before.
+__global__ void addAfter(const int* values, const int* constant, int* out, int early) {
+  LANGEVIN_SHARED(int, own, [32]);
+  own[threadIdx.x] = constant[threadIdx.x];
+  const int tooSoon = early ? values[threadIdx.x] : 0;
+  ptx::waitForPrevious();
+  out[threadIdx.x] = (early ? tooSoon : values[threadIdx.x]) + own[threadIdx.x];
+}
+
+TEST("a launch may start before the end of the one before: what it reads before it waits is what was there then") {
+  const Array<int> values(std::vector<int>(32, 1)), constant(std::vector<int>(32, 1000)), out(32);
+  const auto sums = [&](int early) {
+    std::vector<int> all;
+    for (int value = 1; value <= 10; ++value) {
+      Shape shape{dim3(1), dim3(32)};
+      CHECK(tryLaunch(writeLate, shape, values.data(), value) == cudaSuccess);
+      shape.overlapPrevious = true;
+      CHECK(launch(addAfter, shape, values.data(), constant.data(), out.data(), early) == cudaSuccess);
+      const std::vector<int> now = out.read();
+      all.insert(all.end(), now.begin(), now.end());
+    }
+    return all;
+  };
+  std::vector<int> expected;
+  for (int value = 1; value <= 10; ++value) expected.insert(expected.end(), 32, 1000 + value);
+  CHECK(!everDiffers(expected, [&] { return sums(0); }));
+  CHECK(everDiffers(expected, [&] { return sums(1); }));
+}
+
+__global__ void failLate(int* values) {
+  ptx::allowNext();
+  if (threadIdx.x == 0 && values[0] == 7) values[1 << 16] = 1;
+}
+TEST("a fault of a launch that another has overtaken is that launch's, and a fault before the wait is the other's") {
+  const std::string first = reportOf([] {
+    const Array<int> values(std::vector<int>(32, 0)), constant(32), out(32);
+    for (int i = 0; i < kRepeats; ++i) {
+      CHECK(launch(failLate, {dim3(1), dim3(32)}, values.data()) == cudaSuccess);
+      CHECK(cudaMemset(values.data(), i == 20 ? 7 : 0, 1) == cudaSuccess);
+      CHECK(tryLaunch(failLate, {dim3(1), dim3(32)}, values.data()) == cudaSuccess);
+      Shape shape{dim3(2), dim3(32)};
+      shape.overlapPrevious = true;
+      const cudaError_t status = launch(addAfter, shape, values.data(), constant.data(), out.data(), 0);
+      if (status != cudaSuccess) return status;
+    }
+    return cudaSuccess;
+  });
+  CHECK(says(first, "failLate, block (0, 0, 0), thread (0, 0, 0)"));
+  CHECK(says(reportOf([] {
+               const Array<int> values(32), constant(31), out(32);
+               CHECK(tryLaunch(writeLate, {dim3(1), dim3(32)}, values.data(), 1) == cudaSuccess);
+               Shape shape{dim3(2), dim3(32)};
+               shape.overlapPrevious = true;
+               return launch(addAfter, shape, values.data(), constant.data() + 1, out.data(), 0);
+             }),
+             "addAfter"));
+}
+
 }  // namespace
 
 TEST_MAIN

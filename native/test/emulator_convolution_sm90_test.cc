@@ -6,6 +6,7 @@
 
 #include "../core/device.h"
 #include "../cuda/convolution.h"
+#include "../cuda/kernels/convolution_sm90_plan.h"
 #include "check.h"
 
 namespace {
@@ -346,10 +347,46 @@ TEST("weight gradient, exact on whole numbers, for any number of cuts") {
   checkWeightGradient(shape(2, 8, 32, 64, 3, 2), Options{});
   checkWeightGradient({1, 6, 10, 32, 32, 4, 3, 2, 0}, Options{});
 }
+TEST("weight gradient: clusters that share x, dy or both") {
+  checkWeightGradient(shape(2, 8, 64, 320), Options{});
+  checkWeightGradient(shape(4, 8, 32, 320), Options{});
+  checkWeightGradient(shape(4, 8, 32, 128, 3, 2), Options{});
+}
+TEST("weight gradient: dbias where its row needs a tile of its own, and where nobody wants it") {
+  checkWeightGradient(shape(1, 8, 256, 160, 1), Options{});
+  checkWeightGradient(shape(1, 8, 128, 64, 1), Options{});
+  checkWeightGradient(shape(1, 8, 256, 160, 1), none());
+  checkWeightGradient(shape(2, 8, 32, 320), none());
+}
 TEST("weight gradient: real numbers within bf16's rounding of float64") {
   Options options;
   options.whole = false;
   checkWeightGradient(shape(2, 16, 32, 160), options);
+}
+TEST("weights are loaded ahead only after a convolution that did not write them") {
+  Stream stream(properties(4));
+  const ConvShape s = shape(1, 8, 32, 32);
+  Values x(2048), weight(9216), y(2048), pre(2048), other(9216);
+  const auto convolve = [&](const Values& weights) {
+    CHECK(sm90::forward(
+        stream, {x.device, weights.device, nullptr, nullptr, y.device, pre.device, nullptr, s, 1, DType::bf16}));
+  };
+  CHECK(!stream.settled(weight.device));  // nothing is known of what ran before
+  convolve(weight);
+  CHECK(stream.settled(weight.device) && stream.settled(other.device));
+  CHECK(!stream.settled(y.device) && !stream.settled(pre.device));
+  CHECK(sm90::backwardWeight(stream, {x.device, y.device, other.device, nullptr, s, DType::bf16}));
+  CHECK(!stream.settled(other.device) && !stream.settled(weight.device));
+}
+TEST("boxes cover the images of a WideResNet, and of MNIST, without waste") {
+  for (const int64_t size : {32, 16, 8, 28, 14, 7}) {
+    const sm90::Boxes large = sm90::coverWith(7, size, size, 64), small = sm90::coverWith(6, size, size, 64);
+    if (size > 7) CHECK(int64_t{large.count()} * 128 == 64 * size * size);
+    CHECK(int64_t{small.count()} * 64 == 64 * size * size);
+  }
+  const sm90::Boxes wide = sm90::coverWith(7, 32, 32, 64);
+  CHECK(wide.widthLog == 5 && wide.heightLog == 2 && wide.imagesLog == 0);
+  CHECK(sm90::coverWith(6, 7, 7, 1).count() == 1);
 }
 TEST("shapes that are not theirs are left to the other kernels") {
   Stream stream(properties(4));

@@ -48,6 +48,10 @@ const skipped = options.skip === undefined ? [] : names('--skip', options.skip)
 const packFile = '.gpu/pack.json'
 const pack = existsSync(packFile) ? JSON.parse(readFileSync(packFile, 'utf8')) : undefined
 const gpu = describeGpu()
+const sources = digestOfSources(root)
+/** What build/Release/cuda.node was built from, where it was built here. */
+const builtFrom = 'build/cuda-sources.txt'
+const isBuilt = existsSync(builtFrom) && readFileSync(builtFrom, 'utf8') === sources
 /** A dry run's figures are none, and do not belong among results. */
 const out = options.out ?? (process.env.OUT || (gpu ? 'bench/results' : 'build/gpu-dry-run'))
 const context = {
@@ -55,7 +59,7 @@ const context = {
   device: gpu || process.env.LANGEVIN_CUDA_ADDON ? 'cuda' : 'cpu',
   work: mkdtempSync(join(tmpdir(), 'langevin-gpu-')),
   /** Whether the CUDA addon was built from the sources that are here. */
-  current: existsSync('build/Release/cuda.node') && pack?.cuda === true && pack.sources === digestOfSources(root),
+  current: existsSync('build/Release/cuda.node') && (isBuilt || (pack?.cuda === true && pack.sources === sources)),
 }
 const machine = describeMachine()
 const document = {
@@ -135,12 +139,12 @@ for (const step of steps) {
   const reason = reasonToSkip(step)
   const outcome = reason ? { status: 'skipped', detail: reason } : await runStep(step)
   document.steps.push({ name: step.name, ...outcome })
+  if (step.name === 'build' && outcome.status === 'passed') writeFileSync(builtFrom, sources)
   // What a bench had measured counts, also where it was cut off.
   const file = step.json && join(context.work, step.json)
   if (file && existsSync(file)) document[step.name.replace('bench ', '')] = JSON.parse(readFileSync(file, 'utf8'))
-  if (step.keeps && existsSync(join(context.work, step.keeps))) {
-    copyFileSync(join(context.work, step.keeps), join(out, step.keeps))
-  }
+  const kept = step.keeps?.(context)
+  if (kept && existsSync(join(context.work, kept))) copyFileSync(join(context.work, kept), join(out, kept))
   const time = outcome.seconds === undefined ? '' : ` ${outcome.seconds.toFixed(0)} s`
   process.stdout.write(`${step.name}: ${outcome.status}${time}${outcome.detail ? `, ${outcome.detail}` : ''}\n`)
   write()

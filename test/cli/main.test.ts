@@ -34,8 +34,11 @@ afterEach(() => {
 
 describe('commands get their options', () => {
   it.each([
-    ['demo', { name: 'demo', out: 'runs/demo', seed: 1, minutes: 8 }],
-    ['demo --out d --seed 3 --minutes 0.5', { name: 'demo', out: 'd', seed: 3, minutes: 0.5 }],
+    ['demo', { name: 'demo', out: 'runs/demo', seed: 1, minutes: 8, device: 'auto', threads: 0 }],
+    [
+      'demo --out d --seed 3 --minutes 0.5',
+      { name: 'demo', out: 'd', seed: 3, minutes: 0.5, device: 'auto', threads: 0 },
+    ],
     [
       'sample --run r --out f.png',
       { name: 'sample', run: 'r', out: 'f.png', n: 100, source: 'buffer', seed: 1, device: 'auto', threads: 0 },
@@ -57,7 +60,7 @@ describe('commands get their options', () => {
     ],
     [
       'verify a.safetensors b',
-      { name: 'verify', files: ['a.safetensors', 'b'], device: 'cpu', dtype: 'f32', json: false },
+      { name: 'verify', files: ['a.safetensors', 'b'], device: 'cpu', dtype: 'f32', precision: 'fp32', json: false },
     ],
     [
       'bench sgld --json',

@@ -84,6 +84,25 @@ describe.runIf(emulated('cuda'))('a GPU', () => {
     expect(out).toMatch(/\ntrue 100$/)
   })
 
+  test('gets back what a worker thread held when it ended', async () => {
+    const script = `
+      const { Worker } = await import('node:worker_threads')
+      const code = \`
+        import { parentPort } from 'node:worker_threads'
+        import('${built}').then((langevin) => {
+          const x = langevin.ones([2 ** 20], { device: 'cuda' })
+          const y = langevin.zeros([2 ** 20], { device: 'cuda' })
+          langevin.capture(() => langevin.assign(y, langevin.add(x, 1)), { device: 'cuda' }).replay()
+          parentPort.postMessage(y.dataSync()[7])
+        })\`
+      for (let i = 0; i < 5; i++) {
+        const worker = new Worker(new URL('data:text/javascript,' + encodeURIComponent(code)))
+        console.log(await new Promise((done, failed) => worker.on('message', done).on('error', failed)))
+        await worker.terminate()
+      }`
+    expect(await onGpu(script, { MEMORY: String(24 * 2 ** 20) })).toBe('2\n2\n2\n2\n2')
+  })
+
   test('that is lost says so at every call, once the failure was found, and the CPU works', async () => {
     const out = await onGpu(
       `

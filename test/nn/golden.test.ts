@@ -2,8 +2,11 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
 import { verifyGolden } from '../../src/eval/golden.ts'
 import { instructionSet, instructionSets, setInstructionSet } from '../../src/tensor/instruction-set.ts'
+import { devices } from '../ops/drive.ts'
 
 const norms = ['none', 'batch', 'instance', 'layer', 'act']
+const fixture = (norm: string) =>
+  fileURLToPath(new URL(`../fixtures/golden/wrn-10-1-${norm}.safetensors`, import.meta.url))
 const chosen = instructionSet()
 afterEach(() => setInstructionSet(chosen))
 
@@ -15,8 +18,7 @@ describe.each(instructionSets())("the network computes what PyTorch's does, on %
     'norm $norm, $dtype',
     async ({ norm, dtype }) => {
       setInstructionSet(set)
-      const path = fileURLToPath(new URL(`../fixtures/golden/wrn-10-1-${norm}.safetensors`, import.meta.url))
-      const results = await verifyGolden(path, { dtype, device: 'cpu' })
+      const results = await verifyGolden(fixture(norm), { dtype, device: 'cpu' })
       expect(results.filter(({ pass }) => !pass)).toEqual([])
       // 5 of a pass in eval mode, 3 chains, 3 losses; gradients and updates of every parameter.
       expect(results.length).toBeGreaterThanOrEqual(11 + 2 * 20)
@@ -28,3 +30,16 @@ describe.each(instructionSets())("the network computes what PyTorch's does, on %
     },
   )
 })
+
+describe.runIf(devices.includes('cuda'))(
+  "the network computes what PyTorch's does, on cuda",
+  { timeout: 240_000 },
+  () => {
+    // In fp32 all levels of kernels take the same path; the emulated GPU needs some seconds for a net.
+    it.each(norms)('norm %s, f32', async (norm) => {
+      const results = await verifyGolden(fixture(norm), { dtype: 'f32', device: 'cuda' })
+      expect(results.filter(({ pass }) => !pass)).toEqual([])
+      expect(results.length).toBeGreaterThanOrEqual(11 + 2 * 20)
+    })
+  },
+)

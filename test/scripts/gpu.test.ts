@@ -10,21 +10,21 @@ import { temporaryFolder } from '../io/temporary-folder.ts'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const { reportOf } = await import(new URL('../../bench/gpu/report.mjs', import.meta.url).href)
 
-function dryRun(only: string, environment: NodeJS.ProcessEnv = {}) {
+function dryRun(only: string, environment: NodeJS.ProcessEnv = {}, gpu = 'no-gpu') {
   builtCli() // dist/, which the benches load
   const out = temporaryFolder()
   const { status, stdout, stderr } = spawnSync('scripts/gpu.sh', ['--only', only, '--out', out], {
     cwd: root,
     encoding: 'utf8',
     // Without a driver's tool there is no GPU, also where there is one.
-    env: { ...process.env, PATH: `${join(root, 'test/fixtures/no-gpu')}:${process.env.PATH}`, ...environment },
+    env: { ...process.env, PATH: `${join(root, 'test/fixtures', gpu)}:${process.env.PATH}`, ...environment },
   })
   const document = JSON.parse(readFileSync(join(out, 'gpu.json'), 'utf8'))
   const results = Object.fromEntries(document.steps.map((step: { name: string; status: string }) => [step.name, step]))
   return { status, stdout, stderr, document, results, log: readFileSync(join(out, 'gpu.log'), 'utf8') }
 }
 
-describe('what a GPU machine will run, without one', { timeout: 180_000 }, () => {
+describe('what a GPU machine will run, without one', { timeout: 300_000 }, () => {
   it('every check and bench runs and its figures arrive', () => {
     const wanted = ['hot kernels', 'determinism', 'bench convolutions', 'bench sgld', 'bench iteration', 'bench memory']
     const { status, stdout, document, results, log } = dryRun(wanted.join(','))
@@ -42,7 +42,8 @@ describe('what a GPU machine will run, without one', { timeout: 180_000 }, () =>
       expect(row.langevin.seconds ?? row.langevin.imageStepsPerSecond.median, JSON.stringify(row)).toBeGreaterThan(0)
     }
     for (const row of memory.rows) expect(row.gbs, JSON.stringify(row)).toBeGreaterThan(0)
-    if (findPyTorch()) {
+    // A CPU's PyTorch cannot run beside the emulated GPU.
+    if (findPyTorch() && !process.env.LANGEVIN_CUDA_ADDON) {
       expect(convolutions.matrixPeakTflops).toBeGreaterThan(0)
       expect(memory.copyGBs).toBeGreaterThan(0)
       for (const row of convolutions.rows) {
@@ -65,6 +66,23 @@ describe('what a GPU machine will run, without one', { timeout: 180_000 }, () =>
     expect(results['bench memory']).toMatchObject({ status: 'failed' })
     expect(document.failures['hot kernels']).toContain('/nowhere/cuda.node')
     expect(stdout).toMatch(/^hot kernels: failed/m)
+  })
+
+  it('with a GPU its name, clocks and power are told, and a tool that is missing costs its step alone', () => {
+    const { stdout, document, results } = dryRun('doctor,memcheck', {}, 'made-up-gpu')
+    expect(document).toMatchObject({
+      dry: false,
+      gpu: { name: 'NVIDIA Made-up 80GB', driver: '580.1', computeCapability: '9.0', powerLimit: '700.00 W' },
+    })
+    expect(results.doctor).toMatchObject({
+      clockMHz: { median: 1755, min: 1755, max: 1755 },
+      powerW: { median: 350.25 },
+      temperatureC: { median: 45 },
+    })
+    if (spawnSync('which', ['compute-sanitizer']).status !== 0) {
+      expect(results.memcheck).toMatchObject({ status: 'skipped', detail: 'compute-sanitizer is not installed here' })
+    }
+    expect(stdout).toMatch(/^# langevin on a GPU\n\nNVIDIA Made-up 80GB \(81559 MiB, limit 700.00 W/m)
   })
 
   it('a wrong step is refused with those that there are', () => {

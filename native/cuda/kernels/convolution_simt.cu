@@ -31,6 +31,14 @@ LANGEVIN_INLINE constexpr int itemsOf(int extent) {
 }
 /// Blocks of a multiprocessor: two where 128 registers a thread are enough.
 constexpr int residentBlocks(int P, int Q) { return Q == 5 || (P == 2 && Q == 2) ? 1 : 2; }
+/// … of the input gradient: before Hopper ptxas spills 128 × 128 of f32 within 128 registers.
+template <class T>
+constexpr int residentGradients(int P, int Q) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+  if (sizeof(T) == 4 && P == 1 && Q == 4) return 1;
+#endif
+  return residentBlocks(P, Q);
+}
 LANGEVIN_INLINE constexpr int pitchOf(int extent) { return extent + kRowPad; }
 
 /// Rows of the product are pixels: a tile of `extent` of them, quads of neighbouring channels. `whole`: channels is a
@@ -321,7 +329,7 @@ __global__ void __launch_bounds__(kThreads, residentBlocks(P, Q))
 }
 
 template <class T, int P, int Q, bool whole>
-__global__ void __launch_bounds__(kThreads, residentBlocks(P, Q))
+__global__ void __launch_bounds__(kThreads, residentGradients<T>(P, Q))
     convolveBackwardInput(const T* dy, const T* weight, const Conv s, const BackwardInputEpilogue<T> epilogue,
                           int rowTiles, int columnTiles) {
   const PixelGrid g = backwardGrid(s, static_cast<int>(blockIdx.x) / columnTiles / rowTiles);

@@ -67,30 +67,6 @@ int tapsOfGradient(Plan& plan, const ConvShape& s) {
   return phases;
 }
 
-/// How many clusters of `blocks` blocks of this kernel the GPU runs at once.
-int activeClusters(const Stream& stream, Kernel kernel, size_t sharedBytes, unsigned blocks) {
-  cudaLaunchAttribute attribute;
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim.x = blocks;
-  attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(blocks);
-  config.blockDim = dim3(kBlockThreads);
-  config.dynamicSmemBytes = sharedBytes;
-  config.stream = stream.handle();
-  config.attrs = &attribute;
-  config.numAttrs = 1;
-  int clusters = 0;
-  const cudaError_t status =
-      cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                           static_cast<int>(sharedBytes));
-  if (status != cudaSuccess || cudaOccupancyMaxActiveClusters(&clusters, kernel, &config) != cudaSuccess) {
-    cudaGetLastError();  // then single blocks serve
-    return 0;
-  }
-  return clusters;
-}
-
 /// One convolution, with everything of the plan but what depends on the tile.
 struct Job {
   Pass pass;
@@ -129,25 +105,26 @@ int64_t tilesOf(const Plan& plan, int phases) {
 /// group idle); returns how many blocks run at once.
 template <class Tile>
 int64_t chooseCluster(Stream& stream, Job& job) {
-  static const int active[2][2] = {{activeClusters(stream, forwardKernel<Tile>(), Tile::kSharedBytes, 2),
-                                    activeClusters(stream, forwardKernel<Tile>(), Tile::kSharedBytes, 4)},
-                                   {activeClusters(stream, inputGradientKernel<Tile>(), Tile::kSharedBytes, 2),
-                                    activeClusters(stream, inputGradientKernel<Tile>(), Tile::kSharedBytes, 4)}};
   Plan& plan = job.plan;
   plan.clusterPixels = plan.clusterChannels = 1;
   const int64_t alone = int64_t{stream.gpu().multiprocessors} * Tile::kBlocksPerMultiprocessor;
-  // Every place of the ring must hold a stage of each tile: Ring::written counts on it.
-  int fewestTaps = plan.phases[0].taps;
-  for (int i = 1; i < job.phases; ++i) fewestTaps = plan.phases[i].taps < fewestTaps ? plan.phases[i].taps : fewestTaps;
-  const bool possible = Tile::kChannels >= 128 && fewestTaps * ceilDiv(plan.k, Tile::kSlice) >= Tile::kStages;
-  for (const auto& [pixels, channels] : {std::pair{2, 2}, std::pair{2, 1}, std::pair{1, 2}}) {
-    if (!possible || plan.pixelTiles % pixels != 0 || plan.channelTiles % channels != 0) continue;
-    const int64_t together =
-        int64_t{pixels * channels} * active[job.pass == Pass::forward ? 0 : 1][pixels * channels == 4 ? 1 : 0];
-    if (together == 0 || ceilDiv(plan.tiles, together) > ceilDiv(plan.tiles, alone)) continue;
-    plan.clusterPixels = pixels;
-    plan.clusterChannels = channels;
-    return together;
+  if constexpr (Tile::kChannels >= 128) {
+    // Every place of the ring must hold a stage of each tile: Ring::written counts on it.
+    const Phase& shortest = plan.phases[job.phases - 1];
+    if (shortest.taps * ceilDiv(plan.k, Tile::kSlice) < Tile::kStages) return alone;
+    static const ActiveClusters forward(stream, reinterpret_cast<const void*>(forwardKernel<Tile>()),
+                                        Tile::kSharedBytes);
+    static const ActiveClusters gradient(stream, reinterpret_cast<const void*>(inputGradientKernel<Tile>()),
+                                         Tile::kSharedBytes);
+    const ActiveClusters& active = job.pass == Pass::forward ? forward : gradient;
+    for (const auto& [pixels, channels] : {std::pair{2, 2}, std::pair{2, 1}, std::pair{1, 2}}) {
+      if (plan.pixelTiles % pixels != 0 || plan.channelTiles % channels != 0) continue;
+      const int64_t together = active.blocks(pixels * channels);
+      if (together == 0 || ceilDiv(plan.tiles, together) > ceilDiv(plan.tiles, alone)) continue;
+      plan.clusterPixels = pixels;
+      plan.clusterChannels = channels;
+      return together;
+    }
   }
   return alone;
 }

@@ -136,7 +136,7 @@ LANGEVIN_DEVICE int loadWeightsAhead(const Plan& plan, const Place& own, const W
 
 template <class Tile, Pass pass>
 LANGEVIN_DEVICE void produce(const Plan& plan, const Ring<Tile>& ring) {
-  const Place own(plan);
+  const Place own(plan.clusterPixels, plan.clusterChannels);
   int ahead = loadWeightsAhead<Tile, pass>(plan, own, Work(plan, static_cast<int>(blockIdx.x), Tile::kChannels), ring);
   ptx::waitForPrevious();
   ptx::allowNext();
@@ -212,7 +212,7 @@ LANGEVIN_DEVICE void consumeTile(const Plan& plan, const Place& own, const Work&
 
 template <class Tile, Pass pass>
 LANGEVIN_DEVICE void consume(const Plan& plan, const Ring<Tile>& ring, int consumer) {
-  const Place own(plan);
+  const Place own(plan.clusterPixels, plan.clusterChannels);
   ptx::waitForPrevious();
   auto turn = Turn<Tile::kStages>::first();
   for (int tile = static_cast<int>(blockIdx.x); tile < plan.tiles; tile += static_cast<int>(gridDim.x)) {

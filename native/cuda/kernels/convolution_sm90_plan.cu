@@ -62,4 +62,29 @@ int tapsOfForward(Tap* taps, const ConvShape& s) {
   return count;
 }
 
+static int activeClusters(const Stream& stream, const void* kernel, size_t sharedBytes, unsigned blocks) {
+  cudaLaunchAttribute attribute;
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim.x = blocks;
+  attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(blocks);
+  config.blockDim = dim3(kBlockThreads);
+  config.dynamicSmemBytes = sharedBytes;
+  config.stream = stream.handle();
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  int clusters = 0;
+  const cudaError_t status =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(sharedBytes));
+  if (status != cudaSuccess || cudaOccupancyMaxActiveClusters(&clusters, kernel, &config) != cudaSuccess) {
+    cudaGetLastError();  // then single blocks serve
+    return 0;
+  }
+  return clusters;
+}
+
+ActiveClusters::ActiveClusters(const Stream& stream, const void* kernel, size_t sharedBytes)
+    : ofTwo(activeClusters(stream, kernel, sharedBytes, 2)), ofFour(activeClusters(stream, kernel, sharedBytes, 4)) {}
+
 }  // namespace langevin::cuda::sm90

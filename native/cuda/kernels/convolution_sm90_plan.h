@@ -12,6 +12,7 @@
 // Pixels are taken in boxes of 64 or 128: 2^a columns × 2^b rows × 2^c images, whichever wastes least at the edges.
 // Parts of a box outside the image are zeros when read (that is also the padding) and are not written.
 #pragma once
+#include "../stream.h"
 #include "../tensor_map.h"
 
 namespace langevin::cuda::sm90 {
@@ -112,6 +113,13 @@ Boxes coverWith(int pixelsLog, int64_t columns, int64_t rows, int64_t images);
 
 /// The taps of the forward pass; returns their number.
 int tapsOfForward(Tap* taps, const ConvShape& s);
+
+/// How many clusters of 2 and of 4 blocks of a kernel the GPU runs at once.
+struct ActiveClusters {
+  int ofTwo, ofFour;
+  ActiveClusters(const Stream& stream, const void* kernel, size_t sharedBytes);
+  int64_t blocks(int cluster) const { return int64_t{cluster} * (cluster == 4 ? ofFour : ofTwo); }
+};
 
 /// The kernels, by pass and tile (convolution_sm90_forward.cu, convolution_sm90_input.cu).
 using Kernel = void (*)(Plan);

@@ -34,7 +34,8 @@ struct Ring {
   LANGEVIN_DEVICE uint64_t* written() const { return full(2 * Tile::kStages); }
 };
 
-/// This block's place in its cluster, which is 1 or 2 pixel tiles × 1 or 2 channel tiles; pixels are the fast axis.
+/// This block's place in its cluster, which is 1 or 2 pixel tiles × 1 or 2 channel tiles; pixels are the fast axis. (In
+/// the weight gradient: rows of weights × channels.)
 struct Place {
   int pixel, channel;  // 0 or 1
   /// The blocks with the same channels, and those with the same pixels, this one included, as a mask of ranks.
@@ -43,8 +44,7 @@ struct Place {
   /// Ranks of the partners with the same channels and with the same pixels; its own where there is none.
   uint32_t rank, channelPartner, pixelPartner;
 
-  LANGEVIN_DEVICE explicit Place(const Plan& plan) {
-    const int pixels = plan.clusterPixels, channels = plan.clusterChannels;
+  LANGEVIN_DEVICE Place(int pixels, int channels) {
     const int own = static_cast<int>(blockIdx.x) % (pixels * channels);
     rank = static_cast<uint32_t>(own);
     pixel = own % pixels;
