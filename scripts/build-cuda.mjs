@@ -18,13 +18,26 @@ const { values: options } = parseArgs({
 
 function fail(problem, fix) {
   process.stderr.write(`build:cuda: ${problem}\n  ${fix}\n`)
-  process.exit(1)
+  return process.exit(1)
 }
 
 /** nvcc, on the path or where the toolkit puts it. */
 function findNvcc() {
   const places = ['nvcc', join(process.env.CUDA_HOME ?? '/usr/local/cuda', 'bin/nvcc')]
   return places.find((nvcc) => spawnSync(nvcc, ['--version']).status === 0)
+}
+
+/** A file of a build tool, which is this package's devDependency or installed beside it. */
+function installed(path) {
+  try {
+    return createRequire(import.meta.url).resolve(path)
+  } catch {
+    return fail(
+      `${path.split('/')[0]} is not installed`,
+      'in a clone run npm ci; for an installed langevin: npm install --no-save node-gyp@12 node-addon-api@8 && ' +
+        'node node_modules/langevin/scripts/build-cuda.mjs',
+    )
+  }
 }
 
 /** include/node of this Node: beside it, or as node-gyp keeps it. */
@@ -34,7 +47,7 @@ function findHeaders() {
   const places = [prefix, cached].map((path) => join(path, 'include/node'))
   const find = () => places.find((path) => existsSync(join(path, 'node_api.h')))
   if (!find()) {
-    const nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js')
+    const nodeGyp = installed('node-gyp/bin/node-gyp.js')
     spawnSync(process.execPath, [nodeGyp, 'install', '--ensure'], { stdio: 'inherit' })
   }
   return find()
@@ -51,7 +64,7 @@ if (spawnSync('cmake', ['--version']).status !== 0) fail('cmake is not installed
 const headers = findHeaders()
 if (!headers) fail('the headers of Node are not there', 'give their folder as npm_config_nodedir=/path/to/node')
 
-const addonApi = dirname(createRequire(import.meta.url).resolve('node-addon-api/package.json'))
+const addonApi = dirname(installed('node-addon-api/package.json'))
 run(
   ...['-S', 'native/cuda', '-B', 'build/cuda', `-DCMAKE_CUDA_COMPILER=${nvcc}`],
   ...[`-DNODE_HEADERS=${headers}`, `-DNODE_ADDON_API=${addonApi}`],

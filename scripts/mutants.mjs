@@ -92,13 +92,6 @@ const memory = [
 
 const elementwise = [
   {
-    what: 'bf16 pairs are stored the wrong way round',
-    file: 'native/cuda/groups.h',
-    from: 'ptx::packBf16(wide[i], wide[i + 1])',
-    to: 'ptx::packBf16(wide[i + 1], wide[i])',
-    test: forward('exp'),
-  },
-  {
     what: 'sign bits come in the wrong order',
     file: `${kernels}/elementwise.cu`,
     from: 'static_cast<unsigned>(positive) << i',
@@ -182,13 +175,6 @@ const reductions = [
     from: `    __syncthreads();
     if (row + half < lanes)`,
     to: '    if (row + half < lanes)',
-    test: forward('sum'),
-  },
-  {
-    what: 'an odd lane is left out of a fold',
-    file: 'native/cuda/tiling.h',
-    from: 'const int32_t half = (lanes + 1) / 2;',
-    to: 'const int32_t half = lanes / 2;',
     test: forward('sum'),
   },
   {
@@ -465,8 +451,8 @@ const hopperConvolutions = [
   {
     what: 'a stage of the weight gradient is freed while its products run',
     file: `${kernels}/convolution_sm90_weight.cu`,
-    from: 'ptx::arrive(ring.empty(previous));',
-    to: 'ptx::arrive(ring.empty(turn.slot));',
+    from: 'arriveAtAll(own, ring.empty(previous));',
+    to: 'arriveAtAll(own, ring.empty(turn.slot));',
     test: hopper('weight gradient, exact on whole numbers, for any number of cuts'),
   },
   {
@@ -482,6 +468,13 @@ const hopperConvolutions = [
     from: 'if (dy % s.stride != 0 || dx % s.stride != 0) continue;',
     to: 'if (dy % s.stride != 0 || (dx + 1) % s.stride != 0) continue;',
     test: hopper('input gradient, stride 2: phases of 1, 2, 2 and 4 taps'),
+  },
+  {
+    what: 'the rows of ones that give dbias are not shown to the matrix units',
+    file: `${kernels}/convolution_sm90_weight.cu`,
+    from: '  ptx::fenceAsyncShared();\n',
+    to: '',
+    test: hopper('weight gradient, exact on whole numbers, for any number of cuts'),
   },
 ]
 
@@ -537,13 +530,6 @@ const replays = [
     from: 'randomNormals(philox, *stepOffset, begin',
     to: 'randomNormals(philox, 0, begin',
     test: captured,
-  },
-  {
-    what: 'the rows of ones that give dbias are not shown to the matrix units',
-    file: hopperWeight,
-    from: '  ptx::fenceAsyncShared();\n',
-    to: '',
-    test: wide('160 channels'),
   },
 ]
 
