@@ -92,13 +92,6 @@ const memory = [
 
 const elementwise = [
   {
-    what: 'bf16 pairs are stored the wrong way round',
-    file: 'native/cuda/groups.h',
-    from: 'ptx::packBf16(wide[i], wide[i + 1])',
-    to: 'ptx::packBf16(wide[i + 1], wide[i])',
-    test: forward('exp'),
-  },
-  {
     what: 'sign bits come in the wrong order',
     file: `${kernels}/elementwise.cu`,
     from: 'static_cast<unsigned>(positive) << i',
@@ -182,13 +175,6 @@ const reductions = [
     from: `    __syncthreads();
     if (row + half < lanes)`,
     to: '    if (row + half < lanes)',
-    test: forward('sum'),
-  },
-  {
-    what: 'an odd lane is left out of a fold',
-    file: 'native/cuda/tiling.h',
-    from: 'const int32_t half = (lanes + 1) / 2;',
-    to: 'const int32_t half = lanes / 2;',
     test: forward('sum'),
   },
   {

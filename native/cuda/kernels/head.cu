@@ -263,7 +263,7 @@ __global__ void __launch_bounds__(kThreads)
     const Place p = placeOf(t, tile);
     const T* const column = x + (image * s.positions * t.columns + p.column) * V;
     double sum[V] = {};
-#pragma unroll(V > 4 ? 2 : 4)
+#pragma unroll 4
     for (int64_t r = p.firstRow; r < p.endRow; r += t.rowLanes) {
       const Group<T, V> pack = loadPack<V>(column + r * t.columns * V);
 #pragma unroll
