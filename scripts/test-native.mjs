@@ -132,7 +132,7 @@ async function testCore() {
     const program = (test) => join(folder, basename(test, '.cc'))
     await compileAll(
       tests.map((test) => [
-        ...[...common, object(test), ...sourcesFor(test, name).map(object)],
+        ...[...common, object(join('native/test', test)), ...sourcesFor(test, name).map(object)],
         ...['-ldl', '-o', program(test)],
       ]),
     )
