@@ -27,6 +27,7 @@ const flags = ['-std=c++17', '-O3', '-fmad=false']
 const hot = [
   /^sm90::(convolve|weightGradient)</,
   /^sm80::(convolve(Forward|BackwardInput|BackwardWeight)|multiplyMatrices)</,
+  /^sm80::halo/,
   /^simt::convolve/,
   /^stem::convolve/,
   /^multiplyTiles</,
