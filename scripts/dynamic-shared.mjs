@@ -38,6 +38,9 @@ const formulas = [
       return product(type, tile, yes(transposeA) ? strided : contiguous, yes(transposeB) ? contiguous : strided)
     },
   ],
+  // Halo::sharedBytes of convolution_halo_sm80.cu: two stages of 18 × 18 pixels and nine taps of 16 channels.
+  [/^sm80::haloForward<(\w+)>/, (type) => 2 * (contiguous(type, 18 * 18) + 9 * strided(type, 16))],
+  [/^sm80::haloBackwardInput<(\w+)>/, (type) => 2 * (contiguous(type, 18 * 18) + 9 * contiguous(type, 16))],
   // All weights as f32 (shapeOf of convolution_stem.cu): 3×3 to or from 16 channels, as the reference nets have them.
   [/^stem::\w+<\w+, (\d+)>/, (channels) => 4 * 9 * 16 * channels],
 ]

@@ -501,6 +501,20 @@ const otherConvolutions = [
     test: tensorCores,
   },
   {
+    what: 'the input gradient to few channels takes its taps unturned',
+    file: `${kernels}/convolution_halo_sm80.cu`,
+    from: 'kTaps - 1 - (3 * u + v)',
+    to: '(3 * u + v)',
+    test: tensorCores,
+  },
+  {
+    what: 'a stage of pixels is overwritten while other warps still read it',
+    file: `${kernels}/convolution_halo_sm80.cu`,
+    from: '      __syncthreads();  // the stage is free\n',
+    to: '',
+    test: tensorCores,
+  },
+  {
     what: 'a plain product writes a tile that is still read',
     file: `${kernels}/convolution_simt.cu`,
     from: 'left.store(leftTiles[(step + 1) % 2])',

@@ -55,6 +55,9 @@ namespace sm80 {
 bool forward(Stream& stream, const ConvForward& c);
 bool backwardInput(Stream& stream, const ConvBackwardInput& c);
 bool backwardWeight(Stream& stream, const ConvBackwardWeight& c);
+/// convolution_halo_sm80.cu: 3×3 to at most 16 channels; what the two above try first.
+bool forwardToFew(Stream& stream, const ConvForward& c);
+bool backwardInputToFew(Stream& stream, const ConvBackwardInput& c);
 }  // namespace sm80
 
 /// convolution_sm90.cu: TMA, wgmma, warp specialisation; bf16.

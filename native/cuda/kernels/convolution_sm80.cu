@@ -6,9 +6,10 @@
 // nothing is written out in between. Channels must come in eights; other shapes are the plain kernels'.
 //
 // Tiles: 128 × 160 for WideResNets of width 10 (160, 320 and 640 channels divide it), 128 × 128, 128 × 64, and 64 × 64
-// where larger ones would leave multiprocessors idle; 128 × 32 and 128 × 16 for narrow layers. Those are bound by
-// memory: 3×3 from 160 to 16 channels at batch 64 is 3.0 GFLOP and 25 MB, 8 µs at 3.0 TB/s and, as mma.sync reaches
-// about 600 TFLOP/s on an H100, 5 µs of multiplication; FFMA would take 60.
+// where larger ones would leave multiprocessors idle; 128 × 32 and 128 × 16 for narrow layers (3×3 to 16 channels:
+// convolution_halo_sm80.cu). Blocks a multiprocessor of an H100 by registers and shared memory (four stages): 1 of 128
+// × 160 (eight warps, 163 to 170 registers, 74 KiB) and of 128 × 128 where it takes more than 128 registers, else 2; 2
+// of 128 × 64; 4 of the others.
 //
 // Operations: 2·batch·outHeight·outWidth·cout·cin·kh·kw each; an A100 does 312 TFLOP/s (bf16) or 156 (TF32), an H100
 // by mma.sync about 600 and 300. A 3×3 layer of 160 channels at batch 64 is 30.2 GFLOP and 65 MB. Not measured on
@@ -227,6 +228,7 @@ static bool suits(const ConvShape& s) { return s.cin % 8 == 0 && s.cout % 8 == 0
 
 bool forward(Stream& stream, const ConvForward& c) {
   if (!suits(c.s)) return false;
+  if (forwardToFew(stream, c)) return true;
   const Conv s = checkedConv(c.s);
   const int64_t pixels = int64_t{s.batch} * s.outHeight * s.outWidth;
   withFloat(c.dtype, [&](auto element) {
@@ -245,6 +247,7 @@ bool forward(Stream& stream, const ConvForward& c) {
 
 bool backwardInput(Stream& stream, const ConvBackwardInput& c) {
   if (!suits(c.s) || c.s.stride > kMaxStride) return false;
+  if (backwardInputToFew(stream, c)) return true;
   const Conv s = checkedConv(c.s);
   const int64_t phases = int64_t{s.phaseRows()} * s.phaseColumns();
   const int64_t pixels = s.batch * ceilDiv(s.height, s.stride) * ceilDiv(s.width, s.stride);  // of the largest phase

@@ -170,13 +170,17 @@ struct Product {
     return static_cast<int>(threadIdx.x) / 32 % Tile::warpsAcross * Tile::warpColumns;
   }
 
-  template <class Left, class Right>
-  LANGEVIN_DEVICE void run(unsigned char* shared, Left& left, Right& right, int steps) {
+  LANGEVIN_DEVICE void clear() {
 #pragma unroll
     for (auto& row : sums) {
 #pragma unroll
       for (auto& fragment : row) fragment[0] = fragment[1] = fragment[2] = fragment[3] = 0;
     }
+  }
+
+  template <class Left, class Right>
+  LANGEVIN_DEVICE void run(unsigned char* shared, Left& left, Right& right, int steps) {
+    clear();
     const auto load = [&](int step) {
       if (step < steps) {
         unsigned char* stage = shared + step % Tile::stages * stageBytes;
