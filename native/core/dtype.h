@@ -39,6 +39,33 @@ LANGEVIN_INLINE bf16 toBf16(float f) {
   return {static_cast<uint16_t>((word + 0x7fffu + ((word >> 16) & 1)) >> 16)};
 }
 
+/// What elements are computed with: themselves, but bf16 in float.
+template <class T>
+struct ComputeType {
+  using type = T;
+};
+template <>
+struct ComputeType<bf16> {
+  using type = float;
+};
+template <class T>
+using ComputeOf = typename ComputeType<T>::type;
+
+template <class T>
+LANGEVIN_INLINE T widen(T v) {
+  return v;
+}
+LANGEVIN_INLINE float widen(bf16 v) { return toFloat(v); }
+
+template <class T>
+LANGEVIN_INLINE T narrow(ComputeOf<T> v) {
+  return v;
+}
+template <>
+LANGEVIN_INLINE bf16 narrow<bf16>(float v) {
+  return toBf16(v);
+}
+
 template <class T>
 struct DTypeOf;
 template <>

@@ -18,33 +18,7 @@
 
 namespace langevin::LANGEVIN_ISA {
 
-// ---- element types: what is stored (T) and what is computed with (ComputeOf<T>) ----
-
-template <class T>
-struct ComputeType {
-  using type = T;
-};
-template <>
-struct ComputeType<bf16> {
-  using type = float;
-};
-template <class T>
-using ComputeOf = typename ComputeType<T>::type;
-
-template <class T>
-LANGEVIN_INLINE T widen(T v) {
-  return v;
-}
-LANGEVIN_INLINE float widen(bf16 v) { return toFloat(v); }
-
-template <class T>
-LANGEVIN_INLINE T narrow(ComputeOf<T> v) {
-  return v;
-}
-template <>
-LANGEVIN_INLINE bf16 narrow<bf16>(float v) {
-  return toBf16(v);
-}
+// ---- element types by dtype ----
 
 /// Calls f(T{}) with the element type of a floating-point dtype; another dtype is a fault.
 template <class F>

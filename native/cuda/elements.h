@@ -5,33 +5,7 @@
 
 namespace langevin::cuda {
 
-// ---- element types: what is stored (T) and what is computed with (float for f32 and bf16) ----
-
-template <class T>
-struct ComputeType {
-  using type = T;
-};
-template <>
-struct ComputeType<bf16> {
-  using type = float;
-};
-template <class T>
-using ComputeOf = typename ComputeType<T>::type;
-
-template <class T>
-LANGEVIN_DEVICE T widen(T v) {
-  return v;
-}
-LANGEVIN_DEVICE float widen(bf16 v) { return toFloat(v); }
-
-template <class T>
-LANGEVIN_DEVICE T narrow(ComputeOf<T> v) {
-  if constexpr (sizeof(T) == 2) {
-    return toBf16(v);
-  } else {
-    return v;
-  }
-}
+// ---- element types by dtype ----
 
 /// Calls f(T{}) with the element type of a dtype that this device computes with; another is a fault.
 template <class F>

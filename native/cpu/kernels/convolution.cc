@@ -105,15 +105,15 @@ static Geometry backwardGeometry(const ConvShape& s, Arena& arena) {
 /// Activation and sign bits in a pass of their own, eight elements a byte, where the fused one cannot write whole
 /// bytes.
 template <class S>
-static void activate(Stream& stream, S* y, uint8_t* signs, int64_t n, ComputeType<S> slope) {
+static void activate(Stream& stream, S* y, uint8_t* signs, int64_t n, ComputeOf<S> slope) {
   constexpr int64_t kBlock = 1 << 15;
   stream.parallel(ceilDivide(n, kBlock), [&](int64_t block, int) {
     for (int64_t i = block * kBlock; i < least(n, (block + 1) * kBlock); i += 8) {
       uint8_t bits = 0;
       for (int64_t k = 0; k < 8 && i + k < n; ++k) {
-        const ComputeType<S> z = widen(y[i + k]);
+        const ComputeOf<S> z = widen(y[i + k]);
         bits |= static_cast<uint8_t>((z > 0) << k);
-        if (slope != 1) narrow(z > 0 ? z : slope * z, y + i + k);
+        if (slope != 1) y[i + k] = narrow<S>(z > 0 ? z : slope * z);
       }
       signs[i / 8] = bits;
     }
@@ -123,7 +123,7 @@ static void activate(Stream& stream, S* y, uint8_t* signs, int64_t n, ComputeTyp
 template <class S>
 static void convolutionForward(Stream& stream, In x, In weight, OptIn bias, OptIn residual, Out y, OptOut pre,
                                OptOut signs, const ConvShape& s, double slope) {
-  using T = ComputeType<S>;
+  using T = ComputeOf<S>;
   const int64_t outputs = s.outputCount();
   ForwardEpilogue<S> epilogue{s.cout,
                               bias.as<S>(s.cout),
@@ -153,7 +153,7 @@ static void convolutionForward(Stream& stream, In x, In weight, OptIn bias, OptI
 template <class S>
 static void convolutionBackwardInput(Stream& stream, In dy, In weight, OptIn signs, OptIn add, Out dx,
                                      const ConvShape& s, double slope) {
-  using T = ComputeType<S>;
+  using T = ComputeOf<S>;
   const int64_t inputs = s.inputCount(), outWidth = s.outWidth(), outHeight = s.outHeight();
   const BackwardEpilogue<S> epilogue{s.cin, signs.as<uint8_t>(ceilDivide(inputs, 8)), add.as<S>(inputs),
                                      dx.as<S>(inputs), static_cast<T>(slope)};
@@ -172,7 +172,7 @@ static void convolutionBackwardInput(Stream& stream, In dy, In weight, OptIn sig
 
 template <class S>
 static void convolutionBackwardWeight(Stream& stream, In x, In dy, Out dweight, OptOut dbias, const ConvShape& s) {
-  using T = ComputeType<S>;
+  using T = ComputeOf<S>;
   const int64_t pixels = s.batch * s.outHeight() * s.outWidth();
   const SourceView<S> source{x.as<S>(s.inputCount()), s.height * s.width * s.cin, s.width * s.cin, s.cin, 1};
   const S* dyData = dy.as<S>(s.outputCount());

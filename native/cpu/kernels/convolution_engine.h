@@ -24,7 +24,7 @@ struct PixelRun {
 /// z = sum + bias + residual → pre; y = z > 0 ? z : slope·z; signs: bits z > 0.
 template <class S>
 struct ForwardEpilogue {
-  using T = ComputeType<S>;
+  using T = ComputeOf<S>;
   static constexpr int L = Vec<T>::lanes;
   /// Whether the sign bits of a vector of channels are whole bytes: then, and only then, are they written here.
   static bool writesSigns(int64_t channels) { return L % 8 == 0 && channels % 8 == 0; }
@@ -73,7 +73,7 @@ struct ForwardEpilogue {
 /// dx = sum · (sign bit ? 1 : slope) + add.
 template <class S>
 struct BackwardEpilogue {
-  using T = ComputeType<S>;
+  using T = ComputeOf<S>;
   static constexpr int L = Vec<T>::lanes;
 
   int64_t channels;

@@ -6,24 +6,6 @@
 
 namespace langevin::LANGEVIN_ISA {
 
-template <class S>
-struct ComputeTypeOf {
-  using type = S;
-};
-template <>
-struct ComputeTypeOf<bf16> {
-  using type = float;
-};
-template <class S>
-using ComputeType = typename ComputeTypeOf<S>::type;
-
-LANGEVIN_INLINE float widen(float x) { return x; }
-LANGEVIN_INLINE double widen(double x) { return x; }
-LANGEVIN_INLINE float widen(bf16 x) { return toFloat(x); }
-LANGEVIN_INLINE void narrow(float x, float* y) { *y = x; }
-LANGEVIN_INLINE void narrow(double x, double* y) { *y = x; }
-LANGEVIN_INLINE void narrow(float x, bf16* y) { *y = toBf16(x); }
-
 /// One vector of storage type S, or only its first n lanes (the others 0).
 template <class T, class S>
 LANGEVIN_INLINE Vec<T> loadLanes(const S* p, int64_t n) {
@@ -39,7 +21,7 @@ LANGEVIN_INLINE void storeLanes(Vec<T> v, S* p, int64_t n) {
   if constexpr (sizeof(S) == sizeof(T)) {
     if (n >= Vec<T>::lanes) return v.store(p);
   }
-  for (int i = 0; i < Vec<T>::lanes && i < n; ++i) narrow(static_cast<T>(v.v[i]), p + i);
+  for (int i = 0; i < Vec<T>::lanes && i < n; ++i) p[i] = narrow<S>(v.v[i]);
 }
 
 template <class T>

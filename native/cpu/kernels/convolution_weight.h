@@ -199,7 +199,7 @@ static void sumBias(Stream& stream, const S* dy, int64_t pixels, int64_t channel
   for (int64_t n = 0; n < channels; ++n) {
     T sum = 0;
     for (int64_t group = 0; group < groups; ++group) sum += partial[group * channels + n];
-    narrow(sum, dbias + n);
+    dbias[n] = narrow<S>(sum);
   }
 }
 

@@ -12,7 +12,7 @@ constexpr int64_t kRowsPerGridRow = 32;
 template <class S>
 static void multiplyGrid(Stream& stream, const S* a, int64_t row, int64_t channel, const WeightView<S>& b,
                          int64_t height, int64_t width, int64_t k, const ForwardEpilogue<S>& epilogue) {
-  using T = ComputeType<S>;
+  using T = ComputeOf<S>;
   Arena arena{
       static_cast<char*>(stream.scratch(0, 3, static_cast<size_t>(planBytes(stream, 1, 1, k / kChannelBlock + 1, 1))))};
   Plan<T> plan;
@@ -28,7 +28,7 @@ static void multiplyGrid(Stream& stream, const S* a, int64_t row, int64_t channe
 template <class S>
 static void multiplyMatrices(Stream& stream, In a, In b, OptIn bias, Out y, int64_t m, int64_t n, int64_t k,
                              bool transposeA, bool transposeB) {
-  using T = ComputeType<S>;
+  using T = ComputeOf<S>;
   const S* left = a.as<S>(m * k);
   const S* right = b.as<S>(k * n);
   ForwardEpilogue<S> epilogue{n, bias.as<S>(n), nullptr, y.as<S>(m * n), nullptr, nullptr, T(1)};
