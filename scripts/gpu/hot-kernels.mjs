@@ -2,7 +2,7 @@
 // and sum is exact, and compares the levels bit for bit. Short enough to run under compute-sanitizer.
 // Usage: node scripts/gpu/hot-kernels.mjs [--device cuda] [--tiny]
 import { parseArgs } from 'node:util'
-import { Kernels, sizeOf } from '../../bench/gpu/device.mjs'
+import { Kernels, sizeOf } from '../../bench/kernels/device.mjs'
 import { nativeDevice } from '../../dist/native/device.js'
 
 const { values: options } = parseArgs({
