@@ -14,8 +14,8 @@ const usual = { classes: 10, stepSize: 1, noiseStd: 0.01 }
 
 const ours = { name: 'langevin' }
 const pytorch = { name: 'pytorch' }
-/** Slow: one slice in three rounds is enough. */
-const tfjs = { name: 'tfjs', every: 3 }
+/** Slow: one slice in three rounds is enough, and one step a call. */
+const tfjs = { name: 'tfjs', every: 3, stepsOfCall: 1 }
 
 /** The rows. group says what a row shows; what, the work; steps, how many SGLD steps one call or iteration makes. The first
  *  side is the one that the others' ratios are of. */
@@ -28,15 +28,15 @@ export function comparisons({ threads, quick, tiny }) {
         { net: 'wrn-28-10', batch: 8, steps: 1, ...images['wrn-28-10'] },
       ]
   const main = tiny ? nets[0] : nets[1]
-  const few = quick ? [main] : nets
-  const all = (isa) => [ours, pytorch].map((side) => ({ ...side, isa }))
-  return [
+  const chain = { steps: tiny ? 2 : 20, rounds: tiny ? 1 : quick ? 2 : 4 }
+  const rows = [
     ...nets.map((row) => ({
       ...{ group: 'sgld', what: 'sgld', ...row },
       // WRN-28-10 takes tfjs minutes, and WRN-16-2 too long for a quick run.
       sides: [ours, pytorch, ...(row.net === 'wrn-10-1' || (row.net === 'wrn-16-2' && !quick) ? [tfjs] : [])],
     })),
-    { group: 'iteration', what: 'iteration', ...main, steps: tiny ? 2 : 20, sides: [ours, pytorch], rounds: 4 },
+    // An iteration of WRN-16-2 takes seconds.
+    { group: 'iteration', what: 'iteration', ...(quick ? nets[0] : main), ...chain, sides: [ours, pytorch] },
     ...[1, main.batch].map((batch) => ({
       group: 'inference',
       what: 'inference',
@@ -44,13 +44,17 @@ export function comparisons({ threads, quick, tiny }) {
       batch,
       sides: [ours, pytorch],
     })),
-    // The last side's ratio is what the further cores bring.
-    ...few.map((row) => ({
+    // The last side shows what the further cores bring.
+    ...(quick ? [main] : nets).map((row) => ({
       ...{ group: 'one thread', what: 'sgld', ...row },
       sides: [{ ...ours, threads: 1 }, { ...pytorch, threads: 1 }, ...(threads > 1 ? [{ ...ours, threads }] : [])],
     })),
-    ...few.map((row) => ({ group: 'avx2', what: 'sgld', ...row, sides: all('avx2') })),
-  ].map((row) => ({ ...usual, ...row, rounds: row.rounds }))
+    ...(quick ? [] : nets).map((row) => ({
+      ...{ group: 'avx2', what: 'sgld', ...row },
+      sides: [ours, pytorch].map((side) => ({ ...side, isa: 'avx2' })),
+    })),
+  ]
+  return rows.map((row) => ({ ...usual, ...row }))
 }
 
 /** How long one call of a row takes at least, as steps of the protocol: SGLD steps, or one iteration or pass. */
@@ -63,7 +67,7 @@ export async function compare(row, { rounds, seconds, threads }) {
   try {
     for (const side of row.sides) sides.push(await open(side, row, { seconds, threads }))
     const present = sides.filter(({ peer }) => peer)
-    const run = (side, limit) => side.peer.ask('run', { seconds: limit, steps: stepsOfCall(row) })
+    const run = (side, limit) => side.peer.ask('run', { seconds: limit, steps: side.stepsOfCall ?? stepsOfCall(row) })
     for (const side of present) await run(side, seconds / 2) // warm-up
     for (let round = 0; round < (row.rounds ?? rounds); round++) {
       for (const side of present) {
@@ -78,7 +82,7 @@ export async function compare(row, { rounds, seconds, threads }) {
 }
 
 /** A side that is up, checked and in its fastest mode. */
-async function open({ every, isa, ...side }, row, { seconds, threads }) {
+async function open({ every, stepsOfCall, isa, ...side }, row, { seconds, threads }) {
   const { sides: _, rounds: __, ...fields } = row
   const settings = { ...fields, threads: side.threads ?? threads }
   const told = { name: side.name, threads: settings.threads, ...(isa && { isa }) }
@@ -95,7 +99,7 @@ async function open({ every, isa, ...side }, row, { seconds, threads }) {
     peer.kill()
     throw error
   }
-  return { told, every, peer, slices: [] }
+  return { told, every, stepsOfCall, peer, slices: [] }
 }
 
 /** The relative error of a competitor's input gradient on our weights. */

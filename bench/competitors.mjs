@@ -5,20 +5,30 @@ import { join } from 'node:path'
 import { findPyTorch, Peer, pyTorchMissing } from '../dist/cli/peer.js'
 import { onCores, root } from './machine.mjs'
 
-const python = findPyTorch()
-const tfjsInstalled = existsSync(join(root, 'bench/tfjs/node_modules/@tensorflow/tfjs-backend-wasm'))
+let known
+/** What is installed, looked for once. */
+const found = () => {
+  known ??= {
+    python: findPyTorch(),
+    tfjs: existsSync(join(root, 'bench/tfjs/node_modules/@tensorflow/tfjs-backend-wasm')),
+  }
+  return known
+}
 
 /** Who takes part: name → the command for a kind of row (sgld, iteration, inference), or undefined where it does not. */
 const commands = {
   langevin: () => [process.execPath, join(root, 'bench/langevin/peer.mjs')],
-  pytorch: (what) => python && [python, join(root, 'bench/pytorch', `${what}.py`)],
-  tfjs: (what) => what === 'sgld' && tfjsInstalled && [process.execPath, join(root, 'bench/tfjs/peer.mjs')],
+  pytorch: (what) => (found().python ? [found().python, join(root, 'bench/pytorch', `${what}.py`)] : undefined),
+  tfjs: (what) => (what === 'sgld' && found().tfjs ? [process.execPath, join(root, 'bench/tfjs/peer.mjs')] : undefined),
 }
+
 /** What is not here, and how to install it: a line each. */
-export const missing = [
-  ...(python ? [] : [pyTorchMissing]),
-  ...(tfjsInstalled ? [] : ['tfjs is skipped: npm ci --ignore-scripts --prefix bench/tfjs installs it']),
-]
+export function missing() {
+  return [
+    ...(found().python ? [] : [pyTorchMissing]),
+    ...(found().tfjs ? [] : ['tfjs is skipped: npm ci --ignore-scripts --prefix bench/tfjs installs it']),
+  ]
+}
 
 /** PyTorch held to AVX2: ATen's own kernels, oneDNN, and MKL where PyTorch was built with that. */
 const heldToAvx2 = {
@@ -34,6 +44,7 @@ export function start(name, settings, isa) {
 
 /** What PyTorch's oneDNN says it uses, by its verbose mode; undefined where it says nothing. */
 export function oneDnnIsa(isa) {
+  const { python } = found()
   if (!python) return undefined
   const convolution = 'import torch; torch.nn.functional.conv2d(torch.ones(4, 32, 32, 32), torch.ones(32, 32, 3, 3))'
   const verbose = { ONEDNN_VERBOSE: '1', DNNL_VERBOSE: '1', ...(isa && heldToAvx2.pytorch) }

@@ -5,8 +5,9 @@
 // Parts: comparisons (SGLD of three nets, a JEM iteration, inference, one thread, AVX2), memory, kernels, scaling. Sides are
 // warm, then measured in turns (ours, theirs, ours, theirs …), a slice of some seconds each. A figure is the median over the
 // slices, with the lowest and the highest; a ratio is the median of the pairs' ratios. Before that the competitors load our
-// weights and check our gradient. --quick: fewer and shorter slices, fewer rows, no scaling; under 2 minutes. --tiny: the
-// smallest sizes, which prove the program and measure nothing.
+// weights and check our gradient. A complete run brings README.md and docs/bench.md up to date. --quick: fewer and shorter
+// slices, fewer rows, neither memory nor scaling; under 2 minutes. --tiny: the smallest sizes, which prove the program and
+// measure nothing.
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, renameSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -34,29 +35,35 @@ const { values: options } = parseArgs({
   },
 })
 const parts = ['comparisons', 'memory', 'kernels', 'scaling']
-const wanted = options.only?.split(',') ?? (options.quick ? parts.slice(0, 3) : parts)
-const unknown = wanted.find((part) => !parts.includes(part))
-if (unknown) {
-  log(`bench: --only takes ${parts.join(', ')}, got ${unknown}`)
-  process.exit(2)
-}
+const wanted = options.only?.split(',') ?? (options.quick ? ['comparisons', 'kernels'] : parts)
 const { quick, tiny } = options
 const threads = Number(options.threads)
 const rounds = Number(options.rounds ?? (tiny ? 1 : quick ? 3 : 7))
-const seconds = Number(options.seconds ?? (tiny ? 0.001 : quick ? 0.8 : 3))
+const seconds = Number(options.seconds ?? (tiny ? 0.001 : quick ? 0.6 : 2.5))
+refuse(!wanted.every((part) => parts.includes(part)), `--only takes ${parts.join(', ')}, got ${options.only}`)
+refuse(!(Number.isInteger(threads) && threads > 0), `--threads must be a whole number >= 1, got ${options.threads}`)
+refuse(!(Number.isInteger(rounds) && rounds > 0), `--rounds must be a whole number >= 1, got ${options.rounds}`)
+refuse(!(seconds > 0), `--seconds must be above 0, got ${options.seconds}`)
+
+function refuse(wrong, message) {
+  if (!wrong) return
+  log(`bench: ${message}`)
+  process.exit(2)
+}
+
 const limitSeconds = tiny ? 0.01 : quick ? 0.3 : 1
 const started = Date.now()
 
 const machine = describeMachine()
 if (machine.loadAtStart > 0.5) log(`the machine is not quiet: load ${machine.loadAtStart}; the ratios suffer least`)
-for (const line of missing) log(line)
-const path =
-  options.out ??
-  join(root, 'bench/results', `${machine.date.slice(0, 10)}-cpu${quick ? '-quick' : tiny ? '-tiny' : ''}.json`)
+for (const line of missing()) log(line)
+// What is not complete never takes the place of what is.
+const kind = tiny ? '-tiny' : quick ? '-quick' : options.only ? '-part' : ''
+const path = options.out ?? join(root, 'bench/results', `${machine.date.slice(0, 10)}-cpu${kind}.json`)
 mkdirSync(dirname(path), { recursive: true })
 // Under another name until it is whole: pages are made of the newest file.
 const results = new Results(`${path}.unfinished`, {
-  ...{ what: 'cpu', quick, tiny, rounds, secondsPerSlice: seconds, threads, ...machine, missing },
+  ...{ what: 'cpu', quick, tiny, rounds, secondsPerSlice: seconds, threads, ...machine, missing: missing() },
   oneDnnIsa: { usual: oneDnnIsa(), avx2: oneDnnIsa('avx2') },
 })
 
@@ -79,9 +86,12 @@ if (wanted.includes('comparisons')) {
   for (const row of comparisons({ threads, quick, tiny })) {
     const name = `${row.group}: ${row.net}, batch ${row.batch}`
     log(`${name} …`)
-    // The rows that show scaling or AVX2 need less than those of the table.
-    const less = row.group === 'one thread' || row.group === 'avx2'
-    const effort = less ? { rounds: Math.min(rounds, 5), seconds: seconds / 2, threads } : { rounds, seconds, threads }
+    // One thread and AVX2 are besides; a pass without gradients is short.
+    const effort = {
+      rounds: row.group === 'one thread' || row.group === 'avx2' ? Math.min(rounds, 4) : rounds,
+      seconds: row.group === 'sgld' || row.group === 'iteration' ? seconds : seconds / 2,
+      threads,
+    }
     const result = await part(name, () => compare(row, effort))
     if (!result) continue
     log(`  ${summary(result)}`)
@@ -116,7 +126,7 @@ async function measureKernels() {
     ? [{ net: 'wrn-10-2', size: 8, channels: 3, batch: 1 }]
     : [
         { net: 'wrn-16-2', ...images['wrn-16-2'], batch: 64 },
-        { net: 'wrn-28-10', ...images['wrn-28-10'], batch: 8 },
+        ...(quick ? [] : [{ net: 'wrn-28-10', ...images['wrn-28-10'], batch: 8 }]),
       ]
   try {
     const about = await peer.ready()
@@ -143,7 +153,7 @@ if (limits) {
 results.set('totalSeconds', Math.round((Date.now() - started) / 1000))
 renameSync(`${path}.unfinished`, path)
 log(`written: ${path}${failed > 0 ? `; ${failed} failed` : ''}`)
-if (!quick && !tiny && !options.out) {
+if (kind === '' && !options.out) {
   const made = spawnSync(process.execPath, [join(root, 'bench/pages.mjs'), path], { stdio: 'inherit' })
   if (made.status !== 0) failed++
 }

@@ -74,7 +74,7 @@ export function scalingPlot({ grows, points }, { cpu }) {
       ticks: points.map(({ value }) => value),
       tickFormat: 'd',
     },
-    y: { type: 'log', label: 'image-steps/s', ticks: 4, tickFormat: 'd', grid: true },
+    y: { type: 'log', label: 'image-steps/s', ticks: 4, tickFormat: '~s', grid: true },
     legend: present.map((name, i) => ({ name, color: color(i) })),
     marks: [
       Plot.line(lines, { x: 'value', y: 'median', z: 'name', stroke }),
