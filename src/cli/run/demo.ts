@@ -54,7 +54,7 @@ export async function runDemo(
   const out = folderFor(options.out)
   const device = openDevice(options, context.stderr)
   const config = recipeFor(options)
-  const digits = loadDataset('mnist', { split: 'train' })
+  const digits = loadDataset('mnist', { split: 'train', bundled: true })
   context.stderr.write(
     `training a JEM (${config.model}) on ${digits.count} handwritten digits, ${config.steps} steps, in ${out}\n`,
   )
@@ -64,8 +64,8 @@ export async function runDemo(
   const run = openRun(out, device, context)
   try {
     context.stderr.write('judging and drawing …\n')
-    const test = loadDataset('mnist', { split: 'test' })
-    const fashion = loadDataset('fashion-mnist', { split: 'test' })
+    const test = loadDataset('mnist', { split: 'test', bundled: true })
+    const fashion = loadDataset('fashion-mnist', { split: 'test', bundled: true })
     const judgement = await judge(run, test, fashion)
     const pictures = await draw(run, out)
     const { renderReport } = await import('../../eval/report.ts')
