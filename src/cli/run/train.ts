@@ -3,7 +3,8 @@ import { join, resolve } from 'node:path'
 import { DATASET_NAMES, loadDataset } from '../../data/catalog.ts'
 import { CheckpointError, ConfigError } from '../../errors.ts'
 import { type CheckpointMeta, hasCheckpoint, readCheckpoint } from '../../jem/checkpoint.ts'
-import type { JemConfig } from '../../jem/config.ts'
+import { defaultConfig, type JemConfig } from '../../jem/config.ts'
+import { recipeConfig, recipes } from '../../jem/recipes/index.ts'
 import { trainRun } from '../../jem/run.ts'
 import type { TrainOptions } from '../commands/train.ts'
 import type { CliContext } from '../context.ts'
@@ -29,6 +30,7 @@ export async function runTrain(options: TrainOptions, context: CliContext): Prom
   const { out, resume } = options
   const { config, source } = resume ? resumed(options) : { config: options.config, source: absolute(options.data!) }
   const data = loadDataset(source, { split: 'train' })
+  context.stderr.write(`${describeRecipe(config)}\n`)
   const device = openDevice(config, context.stderr)
   const batch = config.batch * (Number(config.pxWeight > 0) + Number(config.pxyWeight > 0))
   let progress: ReturnType<typeof createProgress> | undefined
@@ -70,6 +72,16 @@ export async function runTrain(options: TrainOptions, context: CliContext): Prom
   }
 }
 
+/** The recipe of a run and what was changed of it, in one line. */
+function describeRecipe(config: JemConfig): string {
+  const published = recipeConfig(config.recipe)
+  const changed = (Object.keys(published) as (keyof JemConfig)[])
+    .filter((key) => JSON.stringify(config[key]) !== JSON.stringify(published[key]))
+    .map((key) => `${key} ${[config[key]].flat().join(' ')}`)
+  const { title } = recipes[config.recipe]
+  return `recipe ${config.recipe}: ${title}${changed.length > 0 ? `; changed: ${changed.join(', ')}` : ''}`
+}
+
 /** The configuration of the run in the folder, with what may be changed. Throws CheckpointError, ConfigError. */
 function resumed({ out, data, given }: TrainOptions): { config: JemConfig; source: string } {
   const saved = hasCheckpoint(out) ? readCheckpoint(out).meta : readRunConfig(out)
@@ -94,7 +106,8 @@ function readRunConfig(out: string): Pick<CheckpointMeta, 'config' | 'data'> {
     throw new CheckpointError(`there is no run in ${out} to resume`, { hint: 'start it without --resume' })
   }
   try {
-    return JSON.parse(readFileSync(path, 'utf8'))
+    const { config, data } = JSON.parse(readFileSync(path, 'utf8'))
+    return { config: { ...defaultConfig, ...config }, data }
   } catch (cause) {
     throw new CheckpointError(`${path} cannot be read, and there is no checkpoint: ${(cause as Error).message}`, {
       hint: 'delete the folder and start again without --resume',
