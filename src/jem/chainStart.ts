@@ -15,10 +15,10 @@ import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
 export interface ChainRequest {
-  /** One class each; absent: each draws its own, uniformly, where it matters. */
-  labels?: ArrayLike<number>
-  /** Which chains are wanted, 1 or 0 each; what the others get is not specified. Absent: all. */
-  wanted?: ArrayLike<number>
+  /** The class of each chain; absent: each draws its own, uniformly, where it matters. */
+  labelOf?: (chain: number) => number
+  /** Which chains are wanted; what the others get is not specified. Absent: all. */
+  isWanted?: (chain: number) => boolean
 }
 
 export interface ChainStart {
@@ -70,19 +70,22 @@ export class GaussianStart implements ChainStart {
     this.size = images.shape.slice(1) as [number, number, number]
   }
 
-  draw(count: number, generator: Generator, { labels, wanted }: ChainRequest = {}): Tensor {
-    const several = this.groups.length > 1
-    const groupOf = several ? (labels ?? generator.integers(count, this.groups.length)) : new Uint8Array(count)
+  draw(count: number, generator: Generator, { labelOf, isWanted = () => true }: ChainRequest = {}): Tensor {
     return scope(() => {
       const x = zeros([count, ...this.size], { device: this.images.device })
-      for (const [g, members] of this.groups.entries()) {
-        const chains = Array.from({ length: count }, (_, i) => i).filter(
-          (i) => groupOf[i] === g && (!wanted || wanted[i] === 1),
-        )
-        if (chains.length > 0) scope(() => this.drawGroup(x, chains, members, generator))
+      const groupOf = this.groups.length === 1 ? () => 0 : (labelOf ?? this.drawLabels(count, generator))
+      const chainsOf = this.groups.map((): number[] => [])
+      for (let chain = 0; chain < count; chain++) if (isWanted(chain)) chainsOf[groupOf(chain)].push(chain)
+      for (const [g, chains] of chainsOf.entries()) {
+        if (chains.length > 0) scope(() => this.drawGroup(x, chains, this.groups[g], generator))
       }
       return x
     })
+  }
+
+  private drawLabels(count: number, generator: Generator): (chain: number) => number {
+    const labels = generator.integers(count, this.groups.length)
+    return (chain) => labels[chain]
   }
 
   /** Writes starting points of one group into the rows `chains` of x. */

@@ -50,8 +50,8 @@ export class ReplayBuffer {
     this.options = options
     this.generator = new Generator(seed, 'buffer')
     this.start = options.start ?? uniformStart({ height, width, channels }, device ?? 'cpu')
-    const labels = segmented ? Int32Array.from({ length: size }, (_, i) => Math.floor((i * classes) / size)) : undefined
-    this.samples = keep(this.start.draw(size, this.generator, { labels }))
+    const labelOf = segmented ? (slot: number) => Math.floor((slot * classes) / size) : undefined
+    this.samples = keep(this.start.draw(size, this.generator, { labelOf }))
   }
 
   /** New random numbers from here on. */
@@ -63,8 +63,9 @@ export class ReplayBuffer {
   draw(count: number, labels?: ArrayLike<number>): { x: Tensor; slots: Tensor } {
     const { size, classes, reinitProbability } = this.options
     const device = this.samples.device
+    const labelOf = labels && ((chain: number) => labels[chain])
     if (size === 0) {
-      const x = this.start.draw(count, this.generator, { labels })
+      const x = this.start.draw(count, this.generator, { labelOf })
       return { x, slots: tensor(new Int32Array(0), { device }) }
     }
     const segment = labels ? size / classes : size
@@ -72,7 +73,7 @@ export class ReplayBuffer {
     if (labels) for (let i = 0; i < count; i++) slots[i] += labels[i] * segment
     const afresh = Uint8Array.from(this.generator.uniforms(count), (u) => (u < reinitProbability ? 1 : 0))
     const x = scope(() => {
-      const fresh = this.start.draw(count, this.generator, { labels, wanted: afresh })
+      const fresh = this.start.draw(count, this.generator, { labelOf, isWanted: (chain) => afresh[chain] === 1 })
       const kept = gatherRows(this.samples, tensor(slots, { device }))
       return where(tensor(afresh, { shape: [count, 1, 1, 1], device }), fresh, kept)
     })

@@ -56,7 +56,9 @@ describe('chains that start from Gaussians', () => {
     using given = images()
     const labels = Uint8Array.from({ length: 20_000 }, (_, i) => (i % 3 === 0 ? 1 : 0))
     const rows = rowsOf(
-      scope(() => new GaussianStart(given, groups).draw(20_000, new Generator(1), { labels }).dataSync()),
+      scope(() =>
+        new GaussianStart(given, groups).draw(20_000, new Generator(1), { labelOf: (i) => labels[i] }).dataSync(),
+      ),
     )
     for (const g of [0, 1]) {
       expectDrawnFrom(

@@ -30,7 +30,6 @@ export async function runTrain(options: TrainOptions, context: CliContext): Prom
   const { out, resume } = options
   const { config, source } = resume ? resumed(options) : { config: options.config, source: absolute(options.data!) }
   const data = loadDataset(source, { split: 'train' })
-  context.stderr.write(`${describeRecipe(config)}\n`)
   const device = openDevice(config, context.stderr)
   const batch = config.batch * (Number(config.pxWeight > 0) + Number(config.pxyWeight > 0))
   let progress: ReturnType<typeof createProgress> | undefined
@@ -46,7 +45,10 @@ export async function runTrain(options: TrainOptions, context: CliContext): Prom
       signal: context.signal,
       onStep: ({ step, loss, fData, fSample, accuracy, validationAccuracy }, total) => {
         first ??= step - 1
-        progress ??= createProgress({ stream: context.stderr, total, label: 'train' })
+        if (!progress) {
+          progress = createProgress({ stream: context.stderr, total, label: 'train' })
+          progress.print(describeRecipe(config))
+        }
         progress.update({
           step,
           imageSteps: (step - first) * batch * config.sgldSteps,
