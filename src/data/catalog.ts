@@ -148,13 +148,23 @@ function readEntry(name: DatasetName, path: string, options: ReadOptions): Datas
   return read(place, { ...options, classNames })
 }
 
+/** Throws ConfigError unless it is the name of a data set. */
+export function checkDatasetName(name: string): DatasetName {
+  if (!isDatasetName(name)) throw unknownName(name)
+  return name
+}
+
 function unknownDataset(nameOrPath: string): ConfigError | DataError {
   if (/[\\/]|\.(bin|gz|mat)$|ubyte$/.test(nameOrPath)) {
     return new DataError(`${nameOrPath}: no such file or folder`, { hint: 'check the path' })
   }
-  const near = nearestName(nameOrPath, DATASET_NAMES)
+  return unknownName(nameOrPath, 'or give the path of an IDX, CIFAR or SVHN file or folder, or of PNG files by class')
+}
+
+function unknownName(name: string, hint?: string): ConfigError {
+  const near = nearestName(name, DATASET_NAMES)
   return new ConfigError(
-    `unknown data set '${nameOrPath}'${near ? `: did you mean '${near}'?` : ''}; known are ${DATASET_NAMES.join(', ')}`,
-    { hint: 'or give the path of an IDX, CIFAR or SVHN file or folder, or of a folder of PNG files by class' },
+    `unknown data set '${name}'${near ? `: did you mean '${near}'?` : ''}; known are ${DATASET_NAMES.join(', ')}`,
+    { hint },
   )
 }

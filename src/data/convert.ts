@@ -14,6 +14,11 @@ export type ConvertOptions = {
 /** Images of a data set, or less than a data set. */
 export type Images = Pick<Dataset, 'images' | 'count' | 'height' | 'width' | 'channels'>
 
+/** What makes other images like these. Images that are not square were never resized, so that others are not, either. */
+export function conversionTo({ height, width, channels }: Omit<Images, 'images' | 'count'>): ConvertOptions {
+  return { resize: height === width ? height : undefined, channels: channels === 1 ? 1 : 3 }
+}
+
 /** The data set with its images converted; itself where they are as asked already. Throws ConfigError. */
 export function convertImages<T extends Images>(data: T, { resize, channels }: ConvertOptions): T {
   if (resize !== undefined && (!Number.isInteger(resize) || resize < 1 || resize > 4096)) {

@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import { DataError } from '../errors.ts'
@@ -11,7 +11,28 @@ import { fileError } from '../io/file-error.ts'
 import { lockFolder } from '../io/lock.ts'
 import { readBytes } from '../io/read-file.ts'
 import { readTar } from '../io/tar.ts'
-import type { Download, OfficialFile, Source } from './sources.ts'
+import { dataFolder } from './cache.ts'
+import { checkDatasetName, installFolder } from './catalog.ts'
+import { type DatasetName, type Download, type OfficialFile, SOURCES, type Source } from './sources.ts'
+
+/** Installs the official files of a data set by name, in `dataFolder()`, for `loadDataset` to find; returns whether
+ *  anything was missing. Throws ConfigError (unknown name), and as `installFiles`. */
+export async function installDataset(name: string, options: InstallOptions = {}): Promise<boolean> {
+  const known = checkDatasetName(name)
+  return installFiles(SOURCES[known], installFolder(known), downloadFolder(known), options)
+}
+
+/** Compares the installed files of a data set with what is published of them. Throws ConfigError (unknown name), and as
+ *  `checkFiles`. */
+export async function checkDataset(name: string, options: { signal?: AbortSignal } = {}): Promise<FileState[]> {
+  const known = checkDatasetName(name)
+  return checkFiles(SOURCES[known], installFolder(known), options.signal)
+}
+
+/** Where the downloads of a data set are until they are installed. */
+export function downloadFolder(name: DatasetName): string {
+  return join(dataFolder(), 'downloads', SOURCES[name].folder)
+}
 
 /** An installed file beside what is published of it. `detail` says what is wrong. */
 export type FileState = { name: string; state: 'ok' | 'missing' | 'wrong'; detail?: string }
@@ -126,7 +147,10 @@ async function installDownloads(wanted: readonly Download[], downloads: string, 
       else renameSync(path, join(staged, file.name))
     }
     if (existsSync(folder)) for (const name of readdirSync(staged)) renameSync(join(staged, name), join(folder, name))
-    else renameSync(staged, folder)
+    else {
+      mkdirSync(dirname(folder), { recursive: true })
+      renameSync(staged, folder)
+    }
   } catch (error) {
     throw error instanceof DataError ? error : fileError('write', folder, error)
   } finally {

@@ -115,7 +115,7 @@ function numbers({ type, data }: Element, source: string): MatArray['data'] {
   if (type === 2) return data
   const Numbers = NUMBERS[type as StorageType]
   // A copy: the values need not lie at a multiple of their size.
-  return new Numbers(data.slice().buffer, 0, Math.floor(data.length / Numbers.BYTES_PER_ELEMENT))
+  return new Numbers(new Uint8Array(data).buffer, 0, Math.floor(data.length / Numbers.BYTES_PER_ELEMENT))
 }
 
 const TRUNCATED = 'the file is truncated or corrupt: copy or download it again'
