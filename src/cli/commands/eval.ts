@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { ConfigError, nearestName } from '../../errors.ts'
 import type { CliContext } from '../context.ts'
-import { numberFlag, wholeFlag } from '../range.ts'
+import { choiceFlag, numberFlag, wholeFlag } from '../range.ts'
 import { addDeviceOptions, type DeviceOptions } from './device.ts'
 
 /** What `--suite` takes; `run/eval.ts` makes them. */
@@ -23,6 +23,9 @@ export interface EvalOptions extends DeviceOptions {
   seed?: number
   /** Judge at most this many images of each set. */
   images?: number
+  /** Convert test and out-of-distribution images to this size or number of channels; absent: they must fit. */
+  resize?: number
+  channels?: 1 | 3
   equalSizes: boolean
   resamples: number
   /** Absent: the run's folder. */
@@ -60,6 +63,12 @@ export function declareEval(program: Command, context: CliContext): void {
       'judge at most this many images of each set, chosen at random',
       wholeFlag('--images', { min: 1 }),
     )
+    .option(
+      '--resize <n>',
+      'resize test and out-of-distribution images to n×n; the scores then tell the resizing, too',
+      wholeFlag('--resize', { min: 1 }),
+    )
+    .option('--channels <1|3>', 'turn them grey or into RGB, likewise', channelsFlag)
     .option('--no-equal-sizes', 'compare all images, instead of equally many in- and out-of-distribution')
     .option(
       '--resamples <n>',
@@ -73,6 +82,10 @@ export function declareEval(program: Command, context: CliContext): void {
     const { runEval } = await import('../run/eval.ts')
     await runEval(flags, context)
   })
+}
+
+function channelsFlag(text: string): 1 | 3 {
+  return choiceFlag('--channels', ['1', '3'])(text) === '1' ? 1 : 3
 }
 
 /** The names of a comma-separated list. */

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadDataset } from '../../data/catalog.ts'
 import { type Dataset, takeImages } from '../../data/dataset.ts'
+import { checkSameSize, loadOod } from '../../data/ood.ts'
 import { ConfigError, DataError } from '../../errors.ts'
 import { type Evaluation, judge, readEvaluation, saveEvaluation } from '../../eval/evaluation.ts'
 import type { TrainingPoint } from '../../eval/plots.ts'
@@ -24,9 +25,13 @@ import { formatTable } from '../table.ts'
 
 interface Inputs {
   run: LoadedRun
+  test: Dataset
   options: EvalOptions
   seed: number
 }
+
+/** Those that take seconds. */
+const defaultSuites: readonly SuiteName[] = ['accuracy', 'calibration', 'ood']
 
 /** Makes each suite from the command's options. */
 const suiteMakers: Record<SuiteName, (inputs: Inputs) => Suite> = {
@@ -50,9 +55,9 @@ export async function runEval(options: EvalOptions, context: CliContext): Promis
     if (existsSync(join(out, 'eval.json'))) readEvaluation(join(out, 'eval.json'))
     baseline = options.baseline === undefined ? undefined : openBaseline(options.baseline, run, device, context)
     const seed = options.seed ?? run.config.seed
-    const inputs = { run, options, seed }
-    const test = testSet(inputs)
-    const suites = (options.suite ?? defaultSuites(options, run)).map((name) => suiteMakers[name](inputs))
+    const test = testSet(run, options, seed)
+    const inputs = { run, test, options, seed }
+    const suites = (options.suite ?? defaultSuites).map((name) => suiteMakers[name](inputs))
     const judged = await judge(suites, {
       run,
       baseline,
@@ -85,7 +90,7 @@ export async function runEval(options: EvalOptions, context: CliContext): Promis
 function openBaseline(folder: string, run: LoadedRun, device: Parameters<typeof openRun>[1], context: CliContext) {
   const baseline = openRun(folder, device, context)
   try {
-    fitting(baseline.data, run.data, folder)
+    checkSameSize(baseline.data, run.data)
     if (baseline.data.classes !== run.data.classes) {
       throw new DataError(`${folder} has ${baseline.data.classes} classes, the run has ${run.data.classes}`, {
         hint: 'give a baseline that was trained on the same data',
@@ -126,21 +131,15 @@ function metricsOf(folder: string): TrainingPoint[] {
   return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as TrainingPoint)
 }
 
-/** All but OOD detection where there is nothing to detect. */
-function defaultSuites({ ood }: EvalOptions, run: LoadedRun): SuiteName[] {
-  const names: SuiteName[] = ['accuracy', 'calibration']
-  return ood !== undefined || defaultOod(run.data).length > 0 ? [...names, 'ood'] : names
-}
-
-function testSet({ run, options, seed }: Inputs): Dataset {
-  const whole = loadDataset(options.data ?? testSource(run.data), { split: 'test' })
-  fitting(whole, run.data, whole.name)
+function testSet(run: LoadedRun, { data, images, resize, channels }: EvalOptions, seed: number): Dataset {
+  const whole = loadDataset(data ?? testSource(run.data), { split: 'test', resize, channels })
+  checkSameSize(whole, run.data)
   if (whole.classes > run.data.classes) {
     throw new DataError(`${whole.name} has ${whole.classes} classes, the run has ${run.data.classes}`, {
       hint: 'judge with a set of the same classes, or give this one as --ood',
     })
   }
-  return limited(whole, options.images, seed)
+  return limited(whole, images, seed)
 }
 
 /** The test part of what the run was trained on. Throws ConfigError where there is none to tell apart. */
@@ -154,7 +153,7 @@ function testSource({ source }: DataDescription): string {
   return source
 }
 
-/** The sets that are usually put against each data set. */
+/** The natural images that are usually put against each data set. */
 const counterparts: Record<string, string[]> = {
   mnist: ['fashion-mnist'],
   'fashion-mnist': ['mnist'],
@@ -163,9 +162,9 @@ const counterparts: Record<string, string[]> = {
   svhn: ['cifar10'],
 }
 
-/** The counterparts that are on this machine. */
+/** What needs no files, and the counterparts that are on this machine. */
 function defaultOod({ name }: DataDescription): string[] {
-  return (counterparts[name] ?? []).filter((other) => {
+  const present = (counterparts[name] ?? []).filter((other) => {
     try {
       loadDataset(other, { split: 'test', limit: 1 })
       return true
@@ -174,33 +173,26 @@ function defaultOod({ name }: DataDescription): string[] {
       throw error
     }
   })
+  return [...present, 'interpolation', 'uniform']
 }
 
 /** Each set under its own name, or under what was typed where two have the same. */
-function oodSets({ run, options, seed }: Inputs): Dataset[] {
-  const sources = options.ood ?? defaultOod(run.data)
+function oodSets({ run, test, options, seed }: Inputs): Dataset[] {
+  const { images, resize, channels } = options
   const sets: Dataset[] = []
-  for (const source of sources) {
-    const whole = loadDataset(source, { split: 'test' })
-    fitting(whole, run.data, whole.name)
+  for (const source of options.ood ?? defaultOod(run.data)) {
+    const whole = loadOod(source, test, { seed, resize, channels })
     const name = sets.some((other) => other.name === whole.name) ? source : whole.name
-    sets.push({ ...limited(whole, options.images, seed), name })
+    sets.push({ ...limited(whole, images, seed), name })
   }
   return sets
 }
 
+/** A stream of its own, beside those of noise (0), of the suites and of derived sets. */
+const imagesStream = 2
+
 /** At most `images` of the set, chosen at random. */
 function limited(data: Dataset, images: number | undefined, seed: number): Dataset {
   if (images === undefined || images >= data.count) return data
-  return takeImages(data, new Generator(seed, 'evaluation').permutation(data.count).slice(0, images))
-}
-
-/** Throws DataError unless the images have the size that the run was trained on: scores of other sizes do not compare. */
-function fitting(set: Omit<DataDescription, 'source' | 'crc32'> | Dataset, run: DataDescription, name: string): void {
-  const size = ({ height, width, channels }: Pick<Dataset, 'height' | 'width' | 'channels'>) =>
-    `${height}×${width}×${channels}`
-  if (size(set) === size(run)) return
-  throw new DataError(`${name}: images must be ${size(run)}, as those the run was trained on, got ${size(set)}`, {
-    hint: 'choose a set of that size, or write this one as IDX or CIFAR files of that size first',
-  })
+  return takeImages(data, new Generator(seed, 'evaluation', imagesStream).permutation(data.count).slice(0, images))
 }

@@ -18,7 +18,7 @@ import {
   type SuiteContext,
 } from './suite.ts'
 
-export interface OodOptions {
+export interface OodSuiteOptions {
   /** Sets that the run was not trained on. */
   sets: readonly Dataset[]
   /** Compare equally many test and OOD images, chosen at random where one side has more: AUPR depends on the base rate.
@@ -32,6 +32,9 @@ export interface OodOptions {
 const level = 0.95
 /** Images whose mean log p(x) is the reference of typicality, where the run held none out. */
 const typicalImages = 2000
+
+/** Streams of the purpose `evaluation`: noise has stream 0, derived sets have those from 1000 on (`data/ood.ts`). */
+const streams = { typicality: 1, firstSet: 100 }
 
 export interface OodResult {
   /** The in-distribution images. */
@@ -54,13 +57,13 @@ export interface OodResult {
 export type ScoreResult = DetectionMetrics & { intervals: Record<keyof DetectionMetrics, Interval> | null }
 
 /** How well each score of `scores.ts` tells the test images from each other set. Throws ConfigError without a set. */
-export function ood(options: OodOptions): Suite<OodResult> {
+export function ood(options: OodSuiteOptions): Suite<OodResult> {
   return { name: 'ood', usesGradients: true, run: (context) => run(context, options), tables }
 }
 
 async function run(
   context: SuiteContext,
-  { sets, equalSizes = true, resamples = 1000 }: OodOptions,
+  { sets, equalSizes = true, resamples = 1000 }: OodSuiteOptions,
 ): Promise<{ result: OodResult }> {
   if (sets.length === 0) throw new ConfigError('ood: no out-of-distribution sets', { hint: 'name some with --ood' })
   const { test, seed } = context
@@ -74,7 +77,7 @@ async function run(
   const results: OodResult['sets'] = []
   const values: { name: string; scores: Scores }[] = [{ name: test.name, scores: await judge(candidates[0], test) }]
   for (const [i, whole] of sets.entries()) {
-    const choice = new Generator(seed, 'evaluation', i + 1)
+    const choice = new Generator(seed, 'evaluation', streams.firstSet + i)
     const data =
       equalSizes && whole.count > test.count ? takeImages(whole, firstOf(choice, whole.count, test.count)) : whole
     const inside = equalSizes ? Math.min(test.count, data.count) : test.count
@@ -124,7 +127,7 @@ function typicalSet(context: SuiteContext): { data: Dataset; split: 'validation'
     const { run } = context.candidate
     if (run.config.validationSize > 0) return { data: context.validation(run), split: 'validation' }
     const training = context.training()
-    const generator = new Generator(context.seed, 'evaluation')
+    const generator = new Generator(context.seed, 'evaluation', streams.typicality)
     const places = firstOf(generator, training.count, Math.min(training.count, typicalImages))
     return { data: takeImages(training, places), split: 'train' }
   } catch (error) {
