@@ -78,13 +78,18 @@ export async function runEval(options: EvalOptions, context: CliContext): Promis
       return
     }
     if (options.json !== undefined) writeFileAtomic(options.json, json)
-    const tables = suites.flatMap((suite) => suite.tables(judged.evaluation.suites[suite.name]))
-    for (const { caption, head, rows } of tables) context.stdout.write(`${caption}\n\n${formatTable(rows, head)}\n`)
+    for (const suite of suites) context.stdout.write(asText(suite, judged.evaluation.suites[suite.name]))
     context.stdout.write(`${join(out, 'report.html')}\n`)
   } finally {
     run.model.dispose()
     baseline?.model.dispose()
   }
+}
+
+function asText(suite: Suite, result: object): string {
+  const tables = suite.tables(result).map(({ caption, head, rows }) => `${caption}\n\n${formatTable(rows, head)}\n`)
+  const notes = (suite.notes?.(result) ?? []).map((note) => `${note}\n`)
+  return `${tables.join('')}${notes.join('')}${notes.length > 0 ? '\n' : ''}`
 }
 
 function openBaseline(folder: string, run: LoadedRun, device: Parameters<typeof openRun>[1], context: CliContext) {

@@ -1,6 +1,6 @@
 import { count, percent } from '../format.ts'
 import { type AccuracyResult, accuracy } from '../suites/accuracy.ts'
-import { table, tiles } from './html.ts'
+import { tablesOf, tiles } from './html.ts'
 
 export function accuracySection(result: AccuracyResult): string {
   const [run] = result.models
@@ -8,5 +8,5 @@ export function accuracySection(result: AccuracyResult): string {
     { name: 'Accuracy', value: percent(run.accuracy), note: `${count(result.on.images)} test images` },
     { name: 'Negative log likelihood', value: run.nll.toFixed(4), note: 'nats an image' },
   ])
-  return headline + accuracy().tables(result).map(table).join('')
+  return headline + tablesOf(accuracy(), result)
 }

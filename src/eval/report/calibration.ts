@@ -1,6 +1,6 @@
 import { reliabilityDiagram } from '../plots.ts'
 import { type CalibrationResult, calibration } from '../suites/calibration.ts'
-import { figures, table } from './html.ts'
+import { figures, tablesOf } from './html.ts'
 
 /** Of each model, the diagrams with the more bins, before and after temperature scaling. */
 export function calibrationSection(result: CalibrationResult): string {
@@ -11,5 +11,5 @@ export function calibrationSection(result: CalibrationResult): string {
     ]
     return both.map(({ title, errors }) => ({ title, svg: reliabilityDiagram(errors.bins[0].diagram) }))
   })
-  return calibration().tables(result).map(table).join('') + figures(plots)
+  return tablesOf(calibration(), result) + figures(plots)
 }

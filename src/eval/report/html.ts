@@ -1,5 +1,5 @@
 import type { Figure } from '../plots.ts'
-import type { ResultTable } from '../suites/suite.ts'
+import type { ResultTable, Suite } from '../suites/suite.ts'
 import { reportCss } from './style.ts'
 
 /** The pieces of a report page. All text that they are given is escaped; only functions of this file and plots make
@@ -70,6 +70,15 @@ export function table({ caption, head, rows }: ResultTable): string {
     `<div class="table"><table><caption>${escapeHtml(caption)}</caption><thead><tr>${header}</tr></thead>` +
     `<tbody>${tableRows(rows)}</tbody></table></div>`
   )
+}
+
+/** A suite's tables with its notes below. */
+export function tablesOf<Result extends object>(
+  { tables, notes }: Pick<Suite<Result>, 'tables' | 'notes'>,
+  result: Result,
+): string {
+  const below = (notes?.(result) ?? []).map((note) => `<p class="note">${escapeHtml(note)}</p>`)
+  return tables(result).map(table).join('') + below.join('')
 }
 
 /** Names and values without a head. */

@@ -19,6 +19,7 @@ import {
   describeMeasured,
   type MeasuredOn,
   measuredOn,
+  type ResultTable,
   type Suite,
   type SuiteContext,
 } from './suite.ts'
@@ -55,7 +56,7 @@ export interface CalibrationResult {
 
 /** Calibration errors, before and after temperature scaling fitted on the images held out of training. */
 export function calibration(): Suite<CalibrationResult> {
-  return { name: 'calibration', run, tables }
+  return { name: 'calibration', run, tables, notes }
 }
 
 async function run(context: SuiteContext): Promise<{ result: CalibrationResult }> {
@@ -116,7 +117,7 @@ function errorsOf(logits: Numbers, labels: Numbers, classes: number): Calibratio
   }
 }
 
-function tables({ on, models }: CalibrationResult) {
+function tables({ on, models }: CalibrationResult): ResultTable[] {
   const row = (name: string, { bins, brier, nll }: CalibrationErrors) => [
     name,
     ...bins.map(({ ece }) => percent(ece)),
@@ -124,20 +125,9 @@ function tables({ on, models }: CalibrationResult) {
     brier.toFixed(4),
     nll.toFixed(4),
   ]
-  const notes: string[] = []
-  const rows = models.flatMap(({ name, asTrained, scaled }) => {
-    if ('missing' in scaled) {
-      notes.push(`${name}: no temperature scaling (${scaled.missing})`)
-      return [row(name, asTrained)]
-    }
-    const { temperature, atLimit, fittedOn, errors } = scaled
-    const value = `${temperature.toPrecision(4)}${atLimit ? ' (the limit of the fit)' : ''}`
-    notes.push(`${name}: T = ${value}, fitted on ${describeMeasured(fittedOn)}`)
-    return [row(name, asTrained), row(`${name}, scaled`, errors)]
-  })
   return [
     {
-      caption: `Calibration: ${[describeMeasured(on), 'equal-width bins of max p(y|x)', ...notes].join('; ')}`,
+      caption: `Calibration: ${describeMeasured(on)}`,
       head: [
         'model',
         ...binCounts.map((count) => `ECE, ${count} bins`),
@@ -145,7 +135,23 @@ function tables({ on, models }: CalibrationResult) {
         'Brier',
         'NLL (nats)',
       ],
-      rows,
+      rows: models.flatMap(({ name, asTrained, scaled }) => [
+        row(name, asTrained),
+        ...('missing' in scaled ? [] : [row(`${name}, scaled`, scaled.errors)]),
+      ]),
     },
+  ]
+}
+
+function notes({ models }: CalibrationResult): string[] {
+  const scaling = models.map(({ name, scaled }) => {
+    if ('missing' in scaled) return `${name}: no temperature scaling, ${scaled.missing}.`
+    const { temperature, atLimit, fittedOn } = scaled
+    const limit = atLimit ? ' (the limit of the fit)' : ''
+    return `${name}, scaled: logits / ${temperature.toPrecision(4)}${limit}, fitted on ${describeMeasured(fittedOn)}.`
+  })
+  return [
+    'Bins of max p(y|x) have equal widths; MCE is the gap of the worst bin, however few images it has.',
+    ...scaling,
   ]
 }

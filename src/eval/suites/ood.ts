@@ -58,7 +58,7 @@ export type ScoreResult = DetectionMetrics & { intervals: Record<keyof Detection
 
 /** How well each score of `scores.ts` tells the test images from each other set. Throws ConfigError without a set. */
 export function ood(options: OodSuiteOptions): Suite<OodResult> {
-  return { name: 'ood', usesGradients: true, run: (context) => run(context, options), tables }
+  return { name: 'ood', usesGradients: true, run: (context) => run(context, options), tables, notes }
 }
 
 async function run(
@@ -168,19 +168,9 @@ function scoreHistograms(name: ScoreName, sets: readonly { name: string; scores:
   )
 }
 
-function tables({ on, sets, bootstrap, equalSizes, typicality }: OodResult): ResultTable[] {
-  const sizes = equalSizes ? 'equally many of both' : 'all images of both'
-  const intervals = bootstrap
-    ? `[${percent(bootstrap.level, 0)} bootstrap interval, percentiles of ${count(bootstrap.resamples)} resamples of the images]`
-    : 'no intervals'
-  const typical =
-    'missing' in typicality
-      ? `no typicality: ${typicality.missing}`
-      : `typicality: −|log p(x) − its mean over ${describeMeasured(typicality.on)}|`
+function tables({ on, sets }: OodResult): ResultTable[] {
   return sets.map(({ on: other, inside, models }) => ({
-    caption:
-      `Against ${describeMeasured(other)}; ${count(inside)} of the ${describeMeasured(on)}; ${sizes}. In-distribution is ` +
-      `positive for AUROC, AUPR-in and FPR at 95 % TPR, OOD for AUPR-out. ${intervals}; ${typical}`,
+    caption: `Against ${describeMeasured(other)}; in-distribution: ${describeMeasured({ ...on, images: inside })}`,
     head: [other.data, 'AUROC', 'AUPR-in', 'AUPR-out', 'FPR at 95 % TPR'],
     rows: models.flatMap(({ name, scores }) =>
       (Object.entries(scores) as [ScoreName, ScoreResult][]).map(([score, result]) => [
@@ -189,6 +179,26 @@ function tables({ on, sets, bootstrap, equalSizes, typicality }: OodResult): Res
       ]),
     ),
   }))
+}
+
+function notes({ bootstrap, equalSizes, typicality }: OodResult): string[] {
+  const all = [
+    'Positive class: in-distribution for AUROC, AUPR-in and FPR at 95 % TPR; out-of-distribution for AUPR-out. AUPR is ' +
+      'average precision. A higher score means more in-distribution.',
+    equalSizes
+      ? 'Equally many images of both sides, chosen at random where one has more: AUPR depends on the base rate.'
+      : 'All images of both sides: AUPR depends on their ratio.',
+    'missing' in typicality
+      ? `Typicality is missing: ${typicality.missing}.`
+      : `Typicality is −|log p(x) − its mean over ${describeMeasured(typicality.on)}|.`,
+  ]
+  if (bootstrap) {
+    all.push(
+      `In brackets: ${percent(bootstrap.level, 0)} bootstrap intervals, percentiles of ${count(bootstrap.resamples)} ` +
+        `resamples of the images (seed ${bootstrap.seed}).`,
+    )
+  }
+  return all
 }
 
 function withInterval(value: number, interval: Interval | undefined): string {

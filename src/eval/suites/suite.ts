@@ -19,6 +19,8 @@ export interface Suite<Result extends object = object> {
   run(context: SuiteContext): Promise<SuiteOutput<Result>>
   /** The result in words and numbers. */
   tables(result: Result): ResultTable[]
+  /** Definitions and protocol, a sentence or two each, that stand below the tables. */
+  notes?(result: Result): string[]
 }
 
 export interface SuiteOutput<Result extends object> {
