@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ConfigError, DataError, nearestName } from '../errors.ts'
 import { dataFolder } from './cache.ts'
@@ -10,6 +10,7 @@ import type { Dataset, Split } from './dataset.ts'
 import { readIdxDataset } from './idx.ts'
 import {
   cifarFiles,
+  hasTestFiles,
   idxImages,
   isFolder,
   nameOfPath,
@@ -68,15 +69,14 @@ export type LoadOptions = ConvertOptions &
     /** Where a named data set's official files are: their folder or the folder that contains it. Default: where
      *  `installDataset` puts them (see `dataFolder`), else the subset in this package. */
     directory?: string
-    /** Take the subset in this package even where the official files are installed: the same images everywhere. */
-    bundled?: boolean
   }
 
 /** Loads a data set by name or by path.
  *
  *  Names: `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `svhn`. The files come from `directory`, or from where they
  *  are installed, `dataFolder()`/<mnist, fashion-mnist, cifar-10-batches-bin, cifar-100-binary, svhn>, or from the subsets
- *  in this package (mnist: 10,000 train and 2,000 test images; fashion-mnist: 2,000 test images).
+ *  in this package (mnist: 10,000 train and 2,000 test images; fashion-mnist: 2,000 test images). `bundled:mnist` is the
+ *  subset also where the official files are installed.
  *
  *  Paths: an IDX images file with its labels beside it, a folder of MNIST-named IDX files, a CIFAR-10 or CIFAR-100
  *  binary file or folder, SVHN's cropped digits (.mat) or their folder, a folder of PNG files by class (given
@@ -89,20 +89,42 @@ export function loadDataset(nameOrPath: string, options: LoadOptions = {}): Data
   return convertImages(readDataset(nameOrPath, options), options)
 }
 
-function readDataset(nameOrPath: string, { split = 'train', directory, bundled, ...options }: LoadOptions): Dataset {
+function readDataset(nameOrPath: string, { split = 'train', directory, ...options }: LoadOptions): Dataset {
   if (split !== 'train' && split !== 'test') {
     throw new ConfigError(`loadDataset: split must be 'train' or 'test', got '${split}'`)
   }
-  const colon = nameOrPath.indexOf(':')
-  const prefix = nameOrPath.slice(0, Math.max(colon, 0))
-  if (isDatasetName(prefix)) return readEntry(prefix, nameOrPath.slice(colon + 1), { ...options, name: prefix, split })
+  const { prefix, rest } = prefixed(nameOrPath)
+  if (prefix === 'bundled') return readBundled(checkDatasetName(rest), { ...options, name: rest, split })
+  if (isDatasetName(prefix)) return readEntry(prefix, rest, { ...options, name: prefix, split })
   if (isDatasetName(nameOrPath)) {
     const named = { ...options, name: nameOrPath, split }
-    if (bundled) return readBundled(nameOrPath, named)
     return directory === undefined ? loadNamed(nameOrPath, named) : readEntry(nameOrPath, directory, named)
   }
   if (!existsSync(nameOrPath)) throw unknownDataset(nameOrPath)
   return readDatasetAt(nameOrPath, { ...options, name: nameOfPath(nameOrPath), split })
+}
+
+function prefixed(nameOrPath: string): { prefix: string; rest: string } {
+  const colon = nameOrPath.indexOf(':')
+  return { prefix: nameOrPath.slice(0, Math.max(colon, 0)), rest: nameOrPath.slice(colon + 1) }
+}
+
+/** A name or path that means the same later and from any folder: a path is made absolute, and a bundled subset is named
+ *  as such, so that a run trained on it keeps its data when the official files are installed. */
+export function lastingSource(nameOrPath: string): string {
+  if (isDatasetName(nameOrPath))
+    return placeOf(nameOrPath, 'train') === 'bundled' ? `bundled:${nameOrPath}` : nameOrPath
+  const { prefix, rest } = prefixed(nameOrPath)
+  if (isDatasetName(prefix)) return `${prefix}:${resolve(rest)}`
+  return existsSync(nameOrPath) ? resolve(nameOrPath) : nameOrPath
+}
+
+/** Whether a source of training data has a test part beside them: a single file, or one set of folders of PNG files, has
+ *  none. Throws DataError when nothing is there. */
+export function hasTestPart(nameOrPath: string): boolean {
+  if (isDatasetName(nameOrPath)) return true
+  const { prefix, rest } = prefixed(nameOrPath)
+  return prefix === 'bundled' || hasTestFiles(isDatasetName(prefix) ? rest : nameOrPath)
 }
 
 /** The folder of a named data set's official files that `loadDataset` uses by default; it need not exist. */

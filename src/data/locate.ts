@@ -30,7 +30,7 @@ export function readDatasetAt(path: string, options: ReadOptions): Dataset {
 
 /** Whether the data set at a path has a test part beside the training part; a single file, or one set of class folders,
  *  has not. Throws DataError when nothing is there. */
-export function hasTestPart(path: string): boolean {
+export function hasTestFiles(path: string): boolean {
   if (!isFolder(path)) return false
   return (
     idxImages(path, 'test') !== undefined ||

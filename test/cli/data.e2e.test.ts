@@ -163,6 +163,36 @@ describe('training on converted images', () => {
     expect(snapshot(out)).toEqual(before)
   })
 
+  it('eval converts the run’s test part as its training part was, and others only if asked', async () => {
+    const data = join(folder, 'pictures')
+    for (const split of ['train', 'test']) pictures(join(data, split))
+    const [out, other] = [join(folder, 'run'), pictures(join(folder, 'other'))]
+    const trained = await langevin(`train --data ${data} --out ${out} ${tinyRun} --resize 12 --channels 1`)
+    expect(trained.code, trained.stderr).toBe(0)
+    const judge = (flags: string) => langevin(`eval --run ${out} --threads 1 --json - ${flags}`)
+    const refused = await judge(`--ood ${other}`)
+    expect(refused).toMatchObject({ code: 2, stdout: '' })
+    expect(refused.stderr).toBe(
+      'langevin: other: images must be 12×12×1, as those of pictures, got 16×16×3\n' +
+        '  hint: convert them with --resize 12 --channels 1; scores then tell the conversion, too\n',
+    )
+    const judged = await judge(`--ood ${other},interpolation,shuffled --resize 12 --channels 1`)
+    expect(judged.code, judged.stderr).toBe(0)
+    const { ood } = JSON.parse(judged.stdout).suites
+    expect(ood.sets.map(({ on }: { on: { data: string } }) => on.data)).toEqual(['other', 'interpolation', 'shuffled'])
+  })
+
+  it('a run on the bundled subset keeps it when the official files are installed', async () => {
+    const out = join(folder, 'run')
+    const settings = `${tinyRun} --buffer-size 20 --steps 1`
+    const trained = await langevin(`train --data mnist --out ${out} ${settings}`)
+    expect(trained.code, trained.stderr).toBe(0)
+    expect((await langevin(`data get mnist --mirror ${await mirror()}`)).code).toBe(0)
+    const resumed = await langevin(`train --resume --out ${out} --steps 2`)
+    expect(resumed.code, resumed.stderr).toBe(0)
+    expect(readCheckpoint(out).meta.data).toMatchObject({ source: 'bundled:mnist', name: 'mnist', count: 10_000 })
+  })
+
   it.each([
     ['--resize 4', 'takes images of at least 8×8 pixels, train-images-idx3-ubyte has 4×4'],
     ['--resize 0', '--resize must be a whole number >= 1 and <= 4096'],

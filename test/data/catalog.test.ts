@@ -1,9 +1,9 @@
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { dataFolder } from '../../src/data/cache.ts'
-import { DATASET_NAMES, loadDataset } from '../../src/data/catalog.ts'
+import { DATASET_NAMES, hasTestPart, lastingSource, loadDataset } from '../../src/data/catalog.ts'
 import { CIFAR10_CLASSES, CIFAR100_CLASSES } from '../../src/data/class-names.ts'
 import { ConfigError, DataError, type LangevinError } from '../../src/errors.ts'
 import { temporaryFolder } from '../io/temporary-folder.ts'
@@ -113,8 +113,28 @@ describe('the full data sets load by name from where they are', () => {
     vi.stubEnv('LANGEVIN_DATA', temporaryFolder())
     writeMnist(folder(process.env.LANGEVIN_DATA!, 'mnist'), [1, 2], [3])
     expect(loadDataset('mnist').count).toBe(2)
-    expect(loadDataset('mnist', { bundled: true }).count).toBe(10_000)
-    expect(() => loadDataset('svhn', { bundled: true })).toThrow(DataError)
+    expect(loadDataset('bundled:mnist')).toMatchObject({ name: 'mnist', count: 10_000 })
+    expect(() => loadDataset('bundled:svhn')).toThrow(DataError)
+    expect(() => loadDataset('bundled:mnits')).toThrow("did you mean 'mnist'?")
+  })
+
+  test('a source that lasts: paths from the root, the bundled subset by its own name while it is used', () => {
+    expect(lastingSource('mnist')).toBe('bundled:mnist')
+    expect(lastingSource('bundled:mnist')).toBe('bundled:mnist')
+    expect(lastingSource('fashion-mnist')).toBe('fashion-mnist') // its training part is not bundled
+    expect(lastingSource('package.json')).toBe(resolve('package.json'))
+    expect(lastingSource('cifar10:some/file.bin')).toBe(`cifar10:${resolve('some/file.bin')}`)
+    expect(lastingSource('no-such-thing')).toBe('no-such-thing')
+    vi.stubEnv('LANGEVIN_DATA', temporaryFolder())
+    writeMnist(folder(process.env.LANGEVIN_DATA!, 'mnist'), [1, 2], [3])
+    expect(lastingSource('mnist')).toBe('mnist')
+  })
+
+  test('which sources have a test part', () => {
+    const root = writeMnist(temporaryFolder(), [1], [2])
+    expect(['mnist', 'bundled:mnist', root, `mnist:${root}`].map(hasTestPart)).toEqual([true, true, true, true])
+    const file = join(root, 'train-images-idx3-ubyte.gz')
+    expect([file, `mnist:${file}`, temporaryFolder()].map(hasTestPart)).toEqual([false, false, false])
   })
 
   test('where they are kept: LANGEVIN_DATA, XDG_CACHE_HOME, or the cache of the system', () => {

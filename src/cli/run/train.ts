@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { isDatasetName } from '../../data/catalog.ts'
+import { join } from 'node:path'
+import { lastingSource } from '../../data/catalog.ts'
 import { type ConvertOptions, conversionTo } from '../../data/convert.ts'
 import { CheckpointError, ConfigError } from '../../errors.ts'
 import { type CheckpointMeta, hasCheckpoint, readCheckpoint } from '../../jem/checkpoint.ts'
@@ -32,7 +32,7 @@ export async function runTrain(options: TrainOptions, context: CliContext): Prom
   const { out, resume } = options
   const { config, source, conversion } = resume
     ? resumed(options)
-    : { config: options.config, source: absolute(options.data!), conversion: options.conversion }
+    : { config: options.config, source: lastingSource(options.data!), conversion: options.conversion }
   const data = loadData(source, { split: 'train', ...conversion }, context)
   const device = openDevice(config, context.stderr)
   const batch = config.batch * (Number(config.pxWeight > 0) + Number(config.pxyWeight > 0))
@@ -117,7 +117,7 @@ function resumed({ out, data, given, conversion }: TrainOptions): {
       },
     )
   }
-  return { config, source: data === undefined ? saved.data.source : absolute(data), conversion: trained }
+  return { config, source: data === undefined ? saved.data.source : lastingSource(data), conversion: trained }
 }
 
 /** What a run that was stopped before its first checkpoint was to become. */
@@ -135,10 +135,4 @@ function readRunConfig(out: string): Pick<CheckpointMeta, 'config' | 'data'> {
       cause,
     })
   }
-}
-
-/** A path as it holds from any folder: a run may be resumed from elsewhere. Names stay. */
-function absolute(source: string): string {
-  const [, prefix = '', path] = /^([a-z0-9-]+:)?(.*)$/s.exec(source)!
-  return existsSync(path) && !(isDatasetName(path) && prefix === '') ? `${prefix}${resolve(path)}` : source
 }
