@@ -1,6 +1,5 @@
 import { add, greater, mul, sub, where } from '../../ops/arithmetic.ts'
 import { reshape } from '../../ops/shape.ts'
-import { crossEntropy } from '../../ops/softmax.ts'
 import { affine } from '../../ops/unary.ts'
 import { tensor } from '../../tensor/create.ts'
 import { keep, scope } from '../../tensor/scope.ts'
@@ -8,7 +7,7 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { type Attack, Search, type Target } from './attack.ts'
 import type { Ball, Values } from './ball.ts'
 import { slope } from './evaluate.ts'
-import { type AttackLoss, differenceOfLogitsRatio } from './losses.ts'
+import { type AttackLoss, crossEntropyLogOdds, differenceOfLogitsRatio } from './losses.ts'
 import { expectCount } from './pgd.ts'
 
 export interface ApgdOptions {
@@ -20,7 +19,7 @@ export interface ApgdOptions {
   restarts?: number
 }
 
-const losses: Record<ApgdOptions['loss'], AttackLoss> = { ce: crossEntropy, dlr: differenceOfLogitsRatio }
+const losses: Record<ApgdOptions['loss'], AttackLoss> = { ce: crossEntropyLogOdds, dlr: differenceOfLogitsRatio }
 
 /** Of Croce & Hein 2020 (arXiv 2003.01690), §3: how much of a step is the new direction, and the share of steps that must
  *  raise the loss for the step size to stay. */

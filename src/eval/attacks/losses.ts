@@ -4,6 +4,7 @@ import { add, div, equal, sub, where } from '../../ops/arithmetic.ts'
 import { argmax, max } from '../../ops/reduce.ts'
 import { pick } from '../../ops/rows.ts'
 import { reshape } from '../../ops/shape.ts'
+import { logsumexp } from '../../ops/softmax.ts'
 import { tensor } from '../../tensor/create.ts'
 import { scope } from '../../tensor/scope.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
@@ -16,8 +17,17 @@ export function margin(logits: Tensor, labels: Tensor): Tensor {
 }
 
 /**
+ * log Σ_{k≠y} exp z_k − z_y, the log-odds of p(y|x) turned round: L of cross-entropy = log(1 + e^L). It rises where the
+ * cross-entropy does and its gradient has the same direction, so that PGD and APGD take the same steps; but where a model
+ * is sure, the cross-entropy's own gradient is too small for f32, and a step nowhere looks like robustness.
+ */
+export function crossEntropyLogOdds(logits: Tensor, labels: Tensor): Tensor {
+  return scope(() => sub(logsumexp(without(logits, labels)), pick(logits, labels)))
+}
+
+/**
  * The difference of logits ratio −(z_y − max_{k≠y} z_k) / (z_π1 − z_π3), z_π1 ≥ z_π2 ≥ … being the logits in order (Croce
- * & Hein 2020, arXiv 2003.01690, eq. 6): as the margin, but the same for all multiples of the logits, so that large ones
+ * & Hein 2020, arXiv 2003.01690, §4): as the margin, but the same for all multiples of the logits, so that large ones
  * cannot make its gradient vanish. Throws ConfigError for fewer than 3 classes, which have no third logit.
  */
 export function differenceOfLogitsRatio(logits: Tensor, labels: Tensor): Tensor {

@@ -1,13 +1,12 @@
 import { ConfigError } from '../../errors.ts'
 import { add, mul } from '../../ops/arithmetic.ts'
 import { clone } from '../../ops/cast.ts'
-import { crossEntropy } from '../../ops/softmax.ts'
 import { affine } from '../../ops/unary.ts'
 import { keep, scope } from '../../tensor/scope.ts'
 import { type Attack, Search, type Target } from './attack.ts'
 import { epsilonUnit } from './ball.ts'
 import { marginOf, slope } from './evaluate.ts'
-import type { AttackLoss } from './losses.ts'
+import { type AttackLoss, crossEntropyLogOdds } from './losses.ts'
 
 export interface PgdOptions {
   /** Default 40, as the released `attack_model.py`. */
@@ -21,7 +20,7 @@ export interface PgdOptions {
   restarts?: number
   /** Whether to start at a random point of the ball (default) or at the image. A restart is always random. */
   randomStart?: boolean
-  /** What to maximise; default: the cross-entropy. */
+  /** What to maximise; default: the cross-entropy, by its log-odds. */
   loss?: AttackLoss
 }
 
@@ -48,7 +47,13 @@ export function pgd(options: PgdOptions = {}): Attack {
 
 /** One attempt. Tells whether every image is misclassified. */
 async function climb(search: Search, target: Target, options: PgdOptions, again: boolean): Promise<boolean> {
-  const { steps = 40, stepSize, relativeStepSize = 2.5 / steps, randomStart = true, loss = crossEntropy } = options
+  const {
+    steps = 40,
+    stepSize,
+    relativeStepSize = 2.5 / steps,
+    randomStart = true,
+    loss = crossEntropyLogOdds,
+  } = options
   const { ball, labels, draws } = search
   const { classifier } = target
   let x = keep(randomStart || again ? ball.randomPoint(target.generator) : clone(ball.center))
