@@ -4,7 +4,7 @@ import { Generator } from '../../random/generator.ts'
 import { tensor } from '../../tensor/create.ts'
 import { keep, scope } from '../../tensor/scope.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import type { Attack, Target } from './attack.ts'
+import type { Attack, AttackTarget } from './attack.ts'
 import { expectEpsilon, type Values } from './ball.ts'
 import type { Classifier } from './classifier.ts'
 import { marginOf, readMargins } from './evaluate.ts'
@@ -24,7 +24,7 @@ export interface AccuracyCurve {
   brokenAt: Float64Array
 }
 
-export interface CurveOptions extends Pick<Target, 'norm' | 'draws' | 'signal'> {
+export interface CurveOptions extends Pick<AttackTarget, 'norm' | 'draws' | 'signal'> {
   /** Budgets in 1/255 of [0, 1], in any order. */
   epsilons: readonly number[]
   /** Of random starts. Default 0. */
@@ -54,7 +54,7 @@ export async function accuracyCurve(
   for (let start = 0; start < data.count; start += batch) {
     const places = Int32Array.from({ length: Math.min(batch, data.count - start) }, (_, i) => start + i)
     let standing = places
-    const strike = async (epsilon: number, strikeAt: (target: Target) => Promise<Values>) => {
+    const strike = async (epsilon: number, strikeAt: (target: AttackTarget) => Promise<Values>) => {
       signal?.throwIfAborted()
       using images = keep(imageTensor(data, standing, classifier.device))
       const labels = Array.from(standing, (place) => data.labels[place])
@@ -93,13 +93,13 @@ export function imageTensor(data: Dataset, places: ArrayLike<number>, device: Te
   return tensor(values, { shape: [places.length, height, width, channels], device })
 }
 
-async function marginsAfter(attack: Attack, target: Target): Promise<Values> {
+async function marginsAfter(attack: Attack, target: AttackTarget): Promise<Values> {
   const { images, margins } = await attack(target)
   images.dispose()
   return margins
 }
 
-async function cleanMargins({ classifier, images, labels, draws = 1 }: Target): Promise<Values> {
+async function cleanMargins({ classifier, images, labels, draws = 1 }: AttackTarget): Promise<Values> {
   const margin = keep(
     scope(() => {
       const given = tensor(Int32Array.from(labels), { device: images.device })

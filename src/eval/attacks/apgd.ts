@@ -4,7 +4,7 @@ import { affine } from '../../ops/unary.ts'
 import { tensor } from '../../tensor/create.ts'
 import { keep, scope } from '../../tensor/scope.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import { type Attack, Search, type Target } from './attack.ts'
+import { type Attack, type AttackTarget, Search } from './attack.ts'
 import type { Ball, Values } from './ball.ts'
 import { slope } from './evaluate.ts'
 import { type AttackLoss, crossEntropyLogOdds, differenceOfLogitsRatio } from './losses.ts'
@@ -61,7 +61,7 @@ export function apgd({ loss, steps = 100, restarts = 1 }: ApgdOptions): Attack {
 type State = Record<'x' | 'previous' | 'gradient' | 'loss' | 'best' | 'bestGradient' | 'bestLoss', Tensor>
 
 /** One attempt. Tells whether every image is misclassified. */
-async function climb(search: Search, target: Target, loss: AttackLoss, steps: number): Promise<boolean> {
+async function climb(search: Search, target: AttackTarget, loss: AttackLoss, steps: number): Promise<boolean> {
   const { ball, labels, draws } = search
   const { device, dtype } = target.images
   const look = (x: Tensor) => {

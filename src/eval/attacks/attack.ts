@@ -12,7 +12,7 @@ import type { Classifier } from './classifier.ts'
 import { marginOf, readMargins } from './evaluate.ts'
 
 /** A batch and what may be done to it. */
-export interface Target {
+export interface AttackTarget {
   classifier: Classifier
   /** [batch, height, width, channels] in [-1, 1]; stays the caller's. */
   images: Tensor
@@ -37,19 +37,19 @@ export interface Adversarial {
 }
 
 /** Throws ConfigError, DataError (images outside [-1, 1], NaN logits). */
-export type Attack = (target: Target) => Promise<Adversarial>
+export type Attack = (target: AttackTarget) => Promise<Adversarial>
 
 /** What attacks share while they run: the ball, the labels on the device, and the best images so far. */
 export class Search {
   readonly ball: Ball
   readonly labels: Tensor
   readonly draws: number
-  private readonly target: Target
+  private readonly target: AttackTarget
   private best: Tensor
   private bestMargin: Tensor
 
   /** Throws ConfigError, DataError. */
-  static async open(target: Target): Promise<Search> {
+  static async open(target: AttackTarget): Promise<Search> {
     const { images, labels, classifier } = target
     if (labels.length !== images.shape[0]) {
       throw new DataError(`attack: expected ${images.shape[0]} labels, one an image, got ${labels.length}`)
@@ -69,7 +69,7 @@ export class Search {
     }
   }
 
-  private constructor(target: Target) {
+  private constructor(target: AttackTarget) {
     const { images, labels, norm, epsilon, draws = 1 } = target
     this.target = target
     this.draws = draws

@@ -60,7 +60,10 @@ export async function distalAdversarials(
     }
     using likelihood = keep(scope(() => noGrad(() => logLikelihood(classifier.logits(x), given))))
     const confidence = Float64Array.from((await likelihood.data()) as Float32Array, Math.exp)
-    return { images: { pixels: (await x.data()) as Float32Array, count: labels.length, height, width, channels }, confidence }
+    return {
+      images: { pixels: (await x.data()) as Float32Array, count: labels.length, height, width, channels },
+      confidence,
+    }
   } finally {
     x.dispose()
   }

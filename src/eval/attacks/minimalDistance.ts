@@ -1,5 +1,5 @@
 import { ConfigError } from '../../errors.ts'
-import { Search, type Target } from './attack.ts'
+import { type AttackTarget, Search } from './attack.ts'
 import { distances, type Values } from './ball.ts'
 import { expectCount, type PgdOptions, pgd } from './pgd.ts'
 
@@ -23,7 +23,7 @@ export interface MinimalDistanceOptions extends Omit<PgdOptions, 'stepSize' | 'r
  * searched at once. Cost: up to (expansions + bisections)·restarts PGD runs. Throws ConfigError, DataError.
  */
 export async function minimalDistances(
-  target: Omit<Target, 'epsilon'>,
+  target: Omit<AttackTarget, 'epsilon'>,
   options: MinimalDistanceOptions = {},
 ): Promise<Float64Array> {
   const { epsilon = 76.5, relativeStepSize = 1 / 30, expansions = 20, bisections = 20, ...rest } = options
@@ -45,7 +45,7 @@ export async function minimalDistances(
   return Float64Array.from(searches, ({ nearest }) => nearest)
 }
 
-async function cleanMargins(target: Omit<Target, 'epsilon'>): Promise<Values> {
+async function cleanMargins(target: Omit<AttackTarget, 'epsilon'>): Promise<Values> {
   using search = await Search.open({ ...target, epsilon: 0 })
   const { images, margins } = await search.result()
   images.dispose()

@@ -3,7 +3,7 @@ import { add, mul } from '../../ops/arithmetic.ts'
 import { clone } from '../../ops/cast.ts'
 import { affine } from '../../ops/unary.ts'
 import { keep, scope } from '../../tensor/scope.ts'
-import { type Attack, Search, type Target } from './attack.ts'
+import { type Attack, type AttackTarget, Search } from './attack.ts'
 import { epsilonUnit } from './ball.ts'
 import { marginOf, slope } from './evaluate.ts'
 import { type AttackLoss, crossEntropyLogOdds } from './losses.ts'
@@ -46,7 +46,7 @@ export function pgd(options: PgdOptions = {}): Attack {
 }
 
 /** One attempt. Tells whether every image is misclassified. */
-async function climb(search: Search, target: Target, options: PgdOptions, again: boolean): Promise<boolean> {
+async function climb(search: Search, target: AttackTarget, options: PgdOptions, again: boolean): Promise<boolean> {
   const {
     steps = 40,
     stepSize,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { gradcheck } from '../../../src/autograd/gradcheck.ts'
 import { apgd, apgdCheckpoints, StepSizes } from '../../../src/eval/attacks/apgd.ts'
-import type { Target } from '../../../src/eval/attacks/attack.ts'
+import type { AttackTarget } from '../../../src/eval/attacks/attack.ts'
 import { differenceOfLogitsRatio, margin } from '../../../src/eval/attacks/losses.ts'
 import { pgd } from '../../../src/eval/attacks/pgd.ts'
 import { squareAttack } from '../../../src/eval/attacks/square.ts'
@@ -44,7 +44,7 @@ describe('losses', () => {
 
   it('of the ratio needs a third class', async () => {
     using images = tensor(new Float32Array(4), { shape: [1, 2, 2, 1] })
-    const target: Target = {
+    const target: AttackTarget = {
       ...{ classifier: classifierOf(linearModel(2, 4, 1), 'f32'), images, labels: [0], norm: 'linf', epsilon: 8 },
       generator: new Generator(1),
     }
@@ -89,9 +89,9 @@ describe('the schedule of APGD', () => {
 
 describe('bad arguments', () => {
   const classifier = classifierOf(linearModel(3, 4, 1), 'f32')
-  const attempt = async (changes: Partial<Target>, values: number[] = [0, 0, 0, 0]) => {
+  const attempt = async (changes: Partial<AttackTarget>, values: number[] = [0, 0, 0, 0]) => {
     using images = tensor(values, { shape: [1, 2, 2, 1] })
-    const target: Target = {
+    const target: AttackTarget = {
       classifier,
       images,
       labels: [0],

@@ -3,7 +3,11 @@ import { linear } from '../../../src/ops/matmul.ts'
 import { reshape } from '../../../src/ops/shape.ts'
 import { Generator } from '../../../src/random/generator.ts'
 import { tensor } from '../../../src/tensor/create.ts'
+import { setThreads } from '../../../src/tensor/memory.ts'
 import { scope } from '../../../src/tensor/scope.ts'
+
+// Steps this small are over before a second thread has woken up.
+setThreads(1)
 
 /** logits = weights·x + bias, on `inputs` pixels: what can be said of its adversarial images in closed form. */
 export interface LinearModel {
