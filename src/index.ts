@@ -8,6 +8,23 @@ export { DERIVED_NAMES, type DerivedName, derivedDataset } from './data/derived.
 export { IndexLoader, splitIndices } from './data/loader.ts'
 export { checkSameSize, loadOod, type OodOptions } from './data/ood.ts'
 export * from './errors.ts'
+export {
+  type AccuracyCurve,
+  accuracyCurve,
+  type CurveOptions,
+  type CurvePoint,
+  curveOfDistances,
+} from './eval/attacks/accuracyCurve.ts'
+export { type ApgdOptions, apgd } from './eval/attacks/apgd.ts'
+export type { Adversarial, Attack, AttackTarget } from './eval/attacks/attack.ts'
+export type { Norm as AttackNorm } from './eval/attacks/ball.ts'
+export { type Classifier, classifierOf, type RefinementOptions, refinedClassifier } from './eval/attacks/classifier.ts'
+export { type DistalOptions, distalAdversarials } from './eval/attacks/distal.ts'
+export { gradientMasking, type MaskingOptions, type MaskingReport } from './eval/attacks/gradientMasking.ts'
+export * from './eval/attacks/losses.ts'
+export { type MinimalDistanceOptions, minimalDistances } from './eval/attacks/minimalDistance.ts'
+export { type PgdOptions, pgd } from './eval/attacks/pgd.ts'
+export { type SquareOptions, squareAttack } from './eval/attacks/square.ts'
 export { bootstrapIntervals, type Interval } from './eval/bootstrap.ts'
 export * from './eval/detection.ts'
 export { type Evaluation, type JudgeOptions, judge, readEvaluation, saveEvaluation } from './eval/evaluation.ts'
