@@ -99,7 +99,10 @@ describe('commands get their options', () => {
       ...{ sigma: 0.1, clampSamples: false, lr: 0.01, unconditional: true, decayEpochs: [5, 9], warmupSteps: -1 },
     }
     const config = { ...defaultConfig, ...given }
-    expect(calls.options).toEqual({ name: 'train', data: 'mnist', out: 'o', resume: false, config, given })
+    const conversion = { resize: undefined, channels: undefined }
+    expect(calls.options).toEqual({ name: 'train', data: 'mnist', out: 'o', resume: false, conversion, config, given })
+    await langevin('train --data mnist --out o --resize 32 --channels 3')
+    expect(calls.options).toMatchObject({ conversion: { resize: 32, channels: 3 }, given: {} })
   })
 
   it('train --resume goes without --data and gives only what was asked', async () => {
