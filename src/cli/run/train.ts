@@ -31,7 +31,7 @@ export async function runTrain(options: TrainOptions, context: CliContext): Prom
   const { config, source } = resume ? resumed(options) : { config: options.config, source: absolute(options.data!) }
   const data = loadDataset(source, { split: 'train' })
   const device = openDevice(config, context.stderr)
-  const batch = config.batch * (Number(config.pxWeight > 0) + Number(config.pxyWeight > 0))
+  const chains = config.batch * (Number(config.pxWeight > 0) + Number(config.pxyWeight > 0))
   let progress: ReturnType<typeof createProgress> | undefined
   let first: number | undefined
   try {
@@ -51,7 +51,7 @@ export async function runTrain(options: TrainOptions, context: CliContext): Prom
         }
         progress.update({
           step,
-          imageSteps: (step - first) * batch * config.sgldSteps,
+          imageSteps: chains > 0 ? (step - first) * chains * config.sgldSteps : undefined,
           loss,
           fData: fData ?? undefined,
           fSample: fSample ?? undefined,
