@@ -108,7 +108,9 @@ class Workload:
         return {"idleBytes": idle_bytes, "parameterBytes": self.parameter_bytes(), "peakBytes": resident("VmHWM")}
 
     def peak(self):
-        """What PyTorch's allocator has given out at most on the GPU."""
+        """What PyTorch's allocator has given out at most on the GPU; on a CPU, what was resident."""
+        if device == "cpu":
+            return {"peakBytes": self.memory()["peakBytes"]}
         torch.cuda.reset_peak_memory_stats()
         self.run(0, 2)
         return {"peakBytes": torch.cuda.max_memory_allocated()}
