@@ -183,7 +183,7 @@ describe('exit codes and messages', () => {
     ['train --out o --data mnist --model wrn-11-1', 'model must be wrn-', 'did you mean wrn-10-1?'],
     ['train --out o --data mnist --sgld-steps abc', 'sgldSteps must be a whole number >= 0, got "abc"', ''],
     ['bench sgld --batch 0', '--batch must be a whole number >= 1, got "0"', ''],
-    ['bench sgld --precision f16', '--precision must be one of fp32, tf32, bf16, got "f16"', ''],
+    ['bench sgld --precision f16', '--precision must be one of fp32, strict, tf32, bf16, got "f16"', ''],
     ['bench sgld --peer jax', '--peer must be one of pytorch, got "jax"', ''],
     ['bench sgld --net wrn-9-1', '--net must be wrn-', ''],
     ['verify a --dtype f16', '--dtype must be one of f32, f64, got "f16"', ''],
