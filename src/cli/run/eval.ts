@@ -11,7 +11,7 @@ import type { TrainingPoint } from '../../eval/plots.ts'
 import { accuracy } from '../../eval/suites/accuracy.ts'
 import { calibration } from '../../eval/suites/calibration.ts'
 import { ood } from '../../eval/suites/ood.ts'
-import type { Pictures, Suite } from '../../eval/suites/suite.ts'
+import { cellText, type Pictures, type Suite } from '../../eval/suites/suite.ts'
 import { writeFileAtomic } from '../../io/atomic.ts'
 import { discard } from '../../io/discard.ts'
 import type { DataDescription } from '../../jem/checkpoint.ts'
@@ -91,7 +91,13 @@ export async function runEval(options: EvalOptions, context: CliContext): Promis
 }
 
 function asText(suite: Suite, result: object): string {
-  const tables = suite.tables(result).map(({ caption, head, rows }) => `${caption}\n\n${formatTable(rows, head)}\n`)
+  const tables = suite.tables(result).map(
+    ({ caption, head, rows }) =>
+      `${caption}\n\n${formatTable(
+        rows.map((row) => row.map(cellText)),
+        head,
+      )}\n`,
+  )
   const notes = (suite.notes?.(result) ?? []).map((note) => `${note}\n`)
   return `${tables.join('')}${notes.join('')}${notes.length > 0 ? '\n' : ''}`
 }
