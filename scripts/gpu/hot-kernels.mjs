@@ -10,6 +10,8 @@ const { values: options } = parseArgs({
 })
 const { addon, ops } = nativeDevice(options.device)
 const kernels = new Kernels(options.device)
+// Winograd's transforms make fractions of whole numbers.
+addon.setPrecision('strict')
 
 /** The shapes of the reference nets, one of each kind; with few images. */
 const layers = [
