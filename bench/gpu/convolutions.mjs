@@ -38,7 +38,7 @@ function prepare(layer, batch, pass, sets) {
   if (pass === 'forward') {
     const [xs, bias, y] = [own(several(inputs)), own(kernels.normal(cout, 'bf16')), own(kernels.empty(outputs, 'bf16'))]
     const signs = own(kernels.empty(Math.ceil(outputs / 8), 'u8'))
-    return { handles, call: (i) => kernels.ops.conv2d(xs[i % sets], w, bias, 0, y, 0, signs, ...shape, 0.2) }
+    return { handles, call: (i) => kernels.ops.conv2d(xs[i % sets], w, bias, 0, 0, 0, 0, y, 0, signs, ...shape, 0, 0.2) }
   }
   const dys = own(several(outputs))
   if (pass === 'dgrad') {

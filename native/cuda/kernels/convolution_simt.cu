@@ -31,9 +31,9 @@ LANGEVIN_INLINE constexpr int itemsOf(int extent) {
 }
 /// Blocks of a multiprocessor: two where 128 registers a thread are enough.
 constexpr int residentBlocks(int P, int Q) { return Q == 5 || (P == 2 && Q == 2) ? 1 : 2; }
-/// … of the input gradient: before Hopper ptxas spills 128 × 128 of f32 within 128 registers.
+/// … of those that gather pixels: before Hopper ptxas spills 128 × 128 of f32 within 128 registers.
 template <class T>
-constexpr int residentGradients(int P, int Q) {
+constexpr int residentGathers(int P, int Q) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
   if (sizeof(T) == 4 && P == 1 && Q == 4) return 1;
 #endif
@@ -249,7 +249,16 @@ struct WindowTile {
   }
 };
 
-/// sums[4p + i][4q + j] = Σ left[row]·right[column] of row 128·p + 4·(thread's row lane) + i and column 32·q + 4·(its
+template <int rows, int columns>
+LANGEVIN_DEVICE void clear(float (&sums)[rows][columns]) {
+#pragma unroll
+  for (int i = 0; i < rows; ++i) {
+#pragma unroll
+    for (int j = 0; j < columns; ++j) sums[i][j] = 0;
+  }
+}
+
+/// sums[4p + i][4q + j] += Σ left[row]·right[column] of row 128·p + 4·(thread's row lane) + i and column 32·q + 4·(its
 /// column lane) + j.
 template <int P, int Q, class Left, class Right>
 LANGEVIN_DEVICE void multiply(Left& left, Right& right, int depth, float (&sums)[4 * P][4 * Q]) {
@@ -257,11 +266,6 @@ LANGEVIN_DEVICE void multiply(Left& left, Right& right, int depth, float (&sums)
   LANGEVIN_SHARED(float, leftTiles, [2][kDepth * rowPitch]);
   LANGEVIN_SHARED(float, rightTiles, [2][kDepth * columnPitch]);
   const int rowLane = threadIdx.x / kColumnLanes, columnLane = threadIdx.x % kColumnLanes;
-#pragma unroll
-  for (int i = 0; i < 4 * P; ++i) {
-#pragma unroll
-    for (int j = 0; j < 4 * Q; ++j) sums[i][j] = 0;
-  }
   const int steps = (depth + kDepth - 1) / kDepth;
   if (steps == 0) return;
   left.load(), right.load();
@@ -304,16 +308,23 @@ LANGEVIN_DEVICE void forEachQuad(float (&sums)[4 * P][4 * Q], const F& f) {
 }
 
 template <class T, int P, int Q, bool whole>
-__global__ void __launch_bounds__(kThreads, residentBlocks(P, Q))
-    convolveForward(const T* x, const T* weight, const Conv s, const ForwardEpilogue<T> epilogue, int columnTiles) {
-  const PixelGrid g = forwardGrid(s);
-  const int pixels = s.batch * g.rows * g.columns;
+__global__ void __launch_bounds__(kThreads, residentGathers<T>(P, Q))
+    convolveForward(const __grid_constant__ ForwardSources<T> from, const ForwardEpilogue<T> epilogue,
+                    int columnTiles) {
+  const Conv& s = from.sources[0].s;
+  const int pixels = s.batch * s.outHeight * s.outWidth;
   const int firstRow = static_cast<int>(blockIdx.x) / columnTiles * (128 * P);
   const int firstColumn = static_cast<int>(blockIdx.x) % columnTiles * (32 * Q);
-  PixelTile<T, 128 * P, whole> left(x, g, firstRow, pixels);
-  MatrixTile<T, 32 * Q, whole> right(weight, firstColumn, s.cout, 0, g.inner());
   float sums[4 * P][4 * Q];
-  multiply<P, Q>(left, right, g.inner(), sums);
+  clear(sums);
+#pragma unroll 1
+  for (int i = 0; i < from.count; ++i) {
+    const auto& source = from.sources[i];
+    const PixelGrid g = forwardGrid(source.s);
+    PixelTile<T, 128 * P, whole> left(source.x, g, firstRow, pixels);
+    MatrixTile<T, 32 * Q, whole> right(source.weight, firstColumn, s.cout, 0, g.inner());
+    multiply<P, Q>(left, right, g.inner(), sums);
+  }
   forEachQuad<P, Q>(sums, [&](int row, int column, float(&quad)[4]) {
     const int64_t pixel = firstRow + row;
     const bool inside = pixel < pixels && firstColumn + column < s.cout;
@@ -329,7 +340,7 @@ __global__ void __launch_bounds__(kThreads, residentBlocks(P, Q))
 }
 
 template <class T, int P, int Q, bool whole>
-__global__ void __launch_bounds__(kThreads, residentGradients<T>(P, Q))
+__global__ void __launch_bounds__(kThreads, residentGathers<T>(P, Q))
     convolveBackwardInput(const T* dy, const T* weight, const Conv s, const BackwardInputEpilogue<T> epilogue,
                           int rowTiles, int columnTiles) {
   const PixelGrid g = backwardGrid(s, static_cast<int>(blockIdx.x) / columnTiles / rowTiles);
@@ -340,6 +351,7 @@ __global__ void __launch_bounds__(kThreads, residentGradients<T>(P, Q))
   PixelTile<T, 128 * P, whole> left(dy, g, firstRow, pixels);
   TransposedWeightTile<T, 32 * Q, whole> right(weight, g, firstColumn, s.cin);
   float sums[4 * P][4 * Q];
+  clear(sums);
   multiply<P, Q>(left, right, g.inner(), sums);
   forEachQuad<P, Q>(sums, [&](int row, int column, float(&quad)[4]) {
     const int m = firstRow + row;
@@ -361,6 +373,7 @@ __global__ void __launch_bounds__(kThreads, residentBlocks(P, Q))
   WindowTile<T, 128 * P, whole> left(x, s, firstRow, begin, end);
   MatrixTile<T, 32 * Q, whole> right(dy, firstColumn, s.cout, begin, end);
   float sums[4 * P][4 * Q];
+  clear(sums);
   multiply<P, Q>(left, right, end - begin, sums);
   U* part = dweight + static_cast<int64_t>(blockIdx.y) * weights * s.cout;
   forEachQuad<P, Q>(sums, [&](int row, int column, float(&quad)[4]) {
@@ -387,13 +400,14 @@ template <int P, int Q>
 struct Tile {
   static constexpr int rowQuads = P, columnQuads = Q, rows = 128 * P, columns = 32 * Q;
 };
+static bool channelsInQuads(const Conv& s) { return s.cin % 4 == 0 && s.cout % 4 == 0; }
 /// Calls f with the tile for a product of so many columns, and with whether all channels come in quads. 128 × 160 is
 /// the tile of WideResNets of width 10.
 template <class F>
-void withTile(const Conv& s, int columns, const F& f) {
+void withTile(bool inQuads, int columns, const F& f) {
   const std::true_type whole;
   const std::false_type ragged;
-  if (s.cin % 4 != 0 || s.cout % 4 != 0) return columns <= 32 ? f(Tile<1, 1>{}, ragged) : f(Tile<1, 4>{}, ragged);
+  if (!inQuads) return columns <= 32 ? f(Tile<1, 1>{}, ragged) : f(Tile<1, 4>{}, ragged);
   if (columns <= 32) return f(Tile<2, 1>{}, whole);
   if (columns <= 64) return f(Tile<2, 2>{}, whole);
   if (columns % 160 == 0) return f(Tile<1, 5>{}, whole);
@@ -408,11 +422,11 @@ void forward(Stream& stream, const ConvForward& c) {
     ForwardEpilogue<T> epilogue = epilogueOf<T>(c);
     const bool separate = c.signs && s.cout % 8 != 0;
     if (separate) epilogue.signs = nullptr, epilogue.slope = 1;
-    withTile(s, s.cout, [&](auto tile, auto whole) {
+    withTile(channelsInQuads(s) && c.shortcut.channels % 4 == 0, s.cout, [&](auto tile, auto whole) {
       constexpr int P = decltype(tile)::rowQuads, Q = decltype(tile)::columnQuads;
       const int64_t rowTiles = ceilDiv(pixels, tile.rows), columnTiles = ceilDiv(s.cout, tile.columns);
       stream.launch(convolveForward<T, P, Q, decltype(whole)::value>, {gridOf(rowTiles * columnTiles), dim3(kThreads)},
-                    c.x, c.weight, s, epilogue, columnTiles);
+                    sourcesOf<T>(c), epilogue, columnTiles);
     });
     if (separate) {
       const int64_t n = pixels * s.cout;
@@ -427,7 +441,7 @@ void backwardInput(Stream& stream, const ConvBackwardInput& c) {
   const int64_t pixels = s.batch * ceilDiv(s.height, s.stride) * ceilDiv(s.width, s.stride);  // of the largest phase
   withFloat(c.dtype, [&](auto element) {
     using T = decltype(element);
-    withTile(s, s.cin, [&](auto tile, auto whole) {
+    withTile(channelsInQuads(s), s.cin, [&](auto tile, auto whole) {
       constexpr int P = decltype(tile)::rowQuads, Q = decltype(tile)::columnQuads;
       const int64_t rowTiles = ceilDiv(pixels, tile.rows), columnTiles = ceilDiv(s.cin, tile.columns);
       stream.launch(convolveBackwardInput<T, P, Q, decltype(whole)::value>,
@@ -442,7 +456,7 @@ void backwardWeight(Stream& stream, const ConvBackwardWeight& c) {
   const int64_t weights = int64_t{s.kh} * s.kw * s.cin;
   withFloat(c.dtype, [&](auto element) {
     using T = decltype(element);
-    withTile(s, s.cout, [&](auto tile, auto whole) {
+    withTile(channelsInQuads(s), s.cout, [&](auto tile, auto whole) {
       constexpr int P = decltype(tile)::rowQuads, Q = decltype(tile)::columnQuads;
       const int64_t columnTiles = ceilDiv(s.cout, tile.columns), tiles = ceilDiv(weights, tile.rows) * columnTiles;
       const WeightParts parts = weightParts(s, tiles, kDepth);
