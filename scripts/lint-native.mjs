@@ -6,9 +6,9 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'))
-const files = readdirSync('native', { recursive: true })
+const files = ['native', 'bench/native']
+  .flatMap((folder) => readdirSync(folder, { recursive: true }).map((name) => join(folder, name)))
   .filter((name) => /\.(cc|h|cu|cuh)$/.test(name))
-  .map((name) => join('native', name))
   .sort()
 
 const write = process.argv.includes('--write')

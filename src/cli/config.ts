@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { ConfigError, nearestName } from '../errors.ts'
-import { defaultConfig, type JemConfig } from '../jem/config.ts'
+import type { JemConfig } from '../jem/config.ts'
+import { recipeConfig } from '../jem/recipes/index.ts'
 import { type Setting, settingOfReleasedName, settings } from './options.ts'
 import { describeRange, inRange, numberOrText, type Range, show } from './range.ts'
 
@@ -20,7 +21,7 @@ export interface ResolvedConfig {
   given: Partial<JemConfig>
 }
 
-/** The configuration of a run: flags before file before the released defaults.
+/** The configuration of a run: flags before file before the recipe that they name before the released defaults.
  *  `file.values` is parsed JSON; `flags` holds text (or true/false) by key, undefined where a flag was not given.
  *  Throws ConfigError that names the key, what was expected and what came. */
 export function resolveConfig(
@@ -35,7 +36,15 @@ export function resolveConfig(
   // `steps` wins over `epochs` in a configuration; a flag wins over the file.
   if (fromFlags.epochs !== undefined && fromFile.steps) fromFile.steps = 0
   const given = { ...fromFile, ...fromFlags }
-  const config = { ...defaultConfig, decayEpochs: [...defaultConfig.decayEpochs], ...given }
+  const config = recipeConfig(given.recipe ?? 'jem', given)
+  if (given.langevinTemperature && given.noiseStd !== undefined) {
+    throw new ConfigError(
+      'langevinTemperature and noiseStd exclude each other: the temperature says what the noise is',
+      {
+        hint: 'leave out --noise-std',
+      },
+    )
+  }
   if (config.pxWeight === 0 && config.pyxWeight === 0 && config.pxyWeight === 0) {
     throw new ConfigError('pxWeight, pyxWeight and pxyWeight are all 0: there is nothing to train', {
       hint: 'give at least one of the three terms a weight above 0',
@@ -78,7 +87,7 @@ function check(values: unknown, source: string | undefined): Partial<JemConfig> 
     } else {
       const key = String(issue.path[0])
       if (!messages.has(key)) messages.set(key, issue.message)
-      if (key === 'model') hint ??= modelSuggestion((values as Record<string, unknown>).model)
+      hint ??= valueSuggestion(key as keyof JemConfig, (values as Record<string, unknown>)[key])
     }
   }
   throw new ConfigError(`${[...messages.values()].join('; ')}${where}`, { hint })
@@ -89,6 +98,13 @@ function suggestion(key: string): string {
   if (released) return `the released code's ${key} is ${released} here`
   const near = nearestName(key, keys)
   return near ? `did you mean ${near}?` : 'langevin train --help lists all settings'
+}
+
+function valueSuggestion(key: keyof JemConfig, value: unknown): string | undefined {
+  const setting = settings[key]
+  if (setting.kind === 'model') return modelSuggestion(value)
+  const near = setting.kind === 'choice' ? nearestName(String(value), setting.choices) : undefined
+  return near && `did you mean ${near}?`
 }
 
 /** Text of flags → values of the kind that the setting has; wrong text stays text, for the schema to refuse. */

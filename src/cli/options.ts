@@ -1,4 +1,5 @@
 import type { JemConfig } from '../jem/config.ts'
+import { recipeNames } from '../jem/recipes/index.ts'
 import type { Range } from './range.ts'
 
 /** How a setting is named, explained, given and checked. The flag is the key in kebab case. */
@@ -14,6 +15,7 @@ export type Setting = {
   | { kind: 'switch' | 'model' }
 )
 
+const recipe = 'Recipe'
 const model = 'Model'
 const loss = 'Loss'
 const sampler = 'Sampler (SGLD)'
@@ -23,6 +25,12 @@ const run = 'Run'
 
 /** Every hyperparameter once: `langevin train --help`, its flags, and the schema of a --config file come from here. */
 export const settings: { readonly [Key in keyof JemConfig]: Setting } = {
+  recipe: {
+    group: recipe,
+    kind: 'choice',
+    choices: recipeNames,
+    help: 'where the settings start from; the flags below change them one by one',
+  },
   model: {
     group: model,
     kind: 'model',
@@ -85,7 +93,19 @@ export const settings: { readonly [Key in keyof JemConfig]: Setting } = {
     help: "draw the p(x) term's samples given a uniformly drawn class",
     released: ['class_cond_p_x_sample'],
   },
-  energyL2: { group: loss, kind: 'number', min: 0, help: 'weight of mean f(data)² + mean f(samples)²' },
+  energyL2: {
+    group: loss,
+    kind: 'number',
+    min: 0,
+    help: 'weight of the energy regulariser: f² of data and of samples',
+    released: ['l2_coeff'],
+  },
+  energyL2Of: {
+    group: loss,
+    kind: 'choice',
+    choices: ['images', 'batch'],
+    help: 'what it squares: f of each image, or the mean of f over the batch (as M-JEM)',
+  },
   sigma: {
     group: sampler,
     kind: 'number',
@@ -115,6 +135,19 @@ export const settings: { readonly [Key in keyof JemConfig]: Setting } = {
     help: 'standard deviation of the noise of a step',
     released: ['sgld_std'],
   },
+  langevinTemperature: {
+    group: sampler,
+    kind: 'number',
+    min: 0,
+    help: 'proper Langevin scaling: noise √(2·stepSize·T), so that chains have density exp(f/T); 0: --noise-std',
+  },
+  innerSteps: {
+    group: sampler,
+    kind: 'whole',
+    min: 1,
+    help: "updates per gradient (N of JEM++'s PYLD); 1: SGLD",
+    released: ['in_steps'],
+  },
   gradientClip: { group: sampler, kind: 'number', min: 0, help: 'clip each element of ∂f/∂x to ± this; 0: no clip' },
   clampSamples: { group: sampler, kind: 'switch', help: 'clamp samples to [-1, 1] after each step' },
   samplingMode: {
@@ -137,8 +170,15 @@ export const settings: { readonly [Key in keyof JemConfig]: Setting } = {
     min: 0,
     max: 1,
     unit: 'probability',
-    help: 'start a chain from U(-1, 1) instead of from the buffer',
+    help: 'start a chain afresh instead of from the buffer',
     released: ['reinit_freq'],
+  },
+  chainStart: {
+    group: sampler,
+    kind: 'choice',
+    choices: ['uniform', 'gaussian', 'class-gaussians'],
+    help: 'where buffer and fresh chains start: U(-1, 1), or Gaussians fitted to all training images or to each class',
+    released: ['init'],
   },
   batch: {
     group: optimiser,
@@ -182,6 +222,14 @@ export const settings: { readonly [Key in keyof JemConfig]: Setting } = {
     choices: ['step', 'cosine'],
     help: 'step: --decay-epochs; cosine: to 0 over the run',
   },
+  samRho: {
+    group: optimiser,
+    kind: 'number',
+    min: 0,
+    help: 'ρ of sharpness-aware minimisation; 0: none',
+    released: ['rho'],
+  },
+  samAdaptive: { group: optimiser, kind: 'switch', help: 'adaptive SAM: neighbourhoods scale with the weights' },
   gradientNormClip: {
     group: optimiser,
     kind: 'number',
@@ -197,6 +245,12 @@ export const settings: { readonly [Key in keyof JemConfig]: Setting } = {
     help: 'decay of the averaged weights that are judged and sampled; 0: no average',
   },
   epochs: { group: data, kind: 'whole', min: 1, unit: 'epochs', help: 'length of the run', released: ['n_epochs'] },
+  epochOf: {
+    group: data,
+    kind: 'choice',
+    choices: ['px', 'labelled'],
+    help: "whose pass over its images is an epoch: the p(x) term's or the cross-entropy's",
+  },
   steps: { group: data, kind: 'whole', min: 0, unit: 'iterations', help: 'length of the run; 0: by --epochs' },
   validationSize: {
     group: data,
@@ -222,6 +276,7 @@ export const settings: { readonly [Key in keyof JemConfig]: Setting } = {
     help: 'reflect-pad by this much, then crop at random; 0: no crop',
   },
   flip: { group: data, kind: 'choice', choices: ['auto', 'on', 'off'], help: 'mirror at random; auto: not for digits' },
+  augmentPx: { group: data, kind: 'switch', help: 'crop and mirror the images of the p(x) term too' },
   seed: { group: run, kind: 'whole', min: 0, help: 'of every random number of the run' },
   precision: {
     group: run,

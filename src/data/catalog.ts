@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { ConfigError, DataError, nearestName } from '../errors.ts'
 import type { CifarFormat } from './cifar.ts'
 import { CIFAR10_CLASSES, CIFAR100_CLASSES, FASHION_MNIST_CLASSES, numberedClasses } from './class-names.ts'
+import { type ConvertOptions, convertImages } from './convert.ts'
 import type { Dataset, Split } from './dataset.ts'
 import { readIdxDataset } from './idx.ts'
 import { cifarFiles, idxImages, isFolder, nameOfPath, readCifarAt, readDatasetAt, readIdxAt } from './locate.ts'
@@ -65,7 +66,7 @@ export type LoadOptions = {
   directory?: string
   /** At most this many records, the first ones. */
   limit?: number
-}
+} & ConvertOptions
 
 /** Loads a data set by name or by path.
  *
@@ -76,8 +77,14 @@ export type LoadOptions = {
  *  Paths: an IDX images file with its labels beside it, a folder of MNIST-named IDX files, a CIFAR-10 or CIFAR-100
  *  binary file or folder. `<name>:<path>`, as in `cifar100:some.bin`, says how a path is to be read.
  *
- *  Throws ConfigError (unknown name, split or limit), DataError (missing or corrupt files). */
-export function loadDataset(nameOrPath: string, options: LoadOptions = {}): Dataset {
+ *  Images are as they are on the disk unless `resize` or `channels` ask for a conversion.
+ *
+ *  Throws ConfigError (unknown name, split, limit or conversion), DataError (missing or corrupt files). */
+export function loadDataset(nameOrPath: string, { resize, channels, ...options }: LoadOptions = {}): Dataset {
+  return convertImages(readDataset(nameOrPath, options), { resize, channels })
+}
+
+function readDataset(nameOrPath: string, options: LoadOptions): Dataset {
   const { split = 'train', directory, limit } = options
   if (split !== 'train' && split !== 'test') {
     throw new ConfigError(`loadDataset: split must be 'train' or 'test', got '${split}'`)

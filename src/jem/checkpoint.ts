@@ -7,7 +7,7 @@ import { discard } from '../io/discard.ts'
 import { readSafetensors, type SafetensorsTensor, writeSafetensors } from '../io/safetensors.ts'
 import { loadStateDict, toPyTorch } from '../nn/stateDict.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import type { JemConfig } from './config.ts'
+import { defaultConfig, type JemConfig } from './config.ts'
 import type { TrainerState } from './trainer.ts'
 
 /** Raised whenever a checkpoint of an older version could be misread. */
@@ -129,7 +129,10 @@ function parse(path: string): Omit<Checkpoint, 'warnings'> {
 
 function parseMeta(text: string | undefined): CheckpointMeta | undefined {
   try {
-    return text === undefined ? undefined : (JSON.parse(text) as CheckpointMeta)
+    if (text === undefined) return undefined
+    const meta = JSON.parse(text) as CheckpointMeta
+    // Settings that came later are off in older checkpoints.
+    return { ...meta, config: { ...defaultConfig, ...meta.config } }
   } catch {
     return undefined
   }

@@ -4,6 +4,9 @@ import type { Precision } from '../ops/precision.ts'
 /** Every hyperparameter of a training run. Defaults are those of the released code (wgrathwohl/JEM @3d01161,
  *  `train_wrn_ebm.py`), whose own name stands in brackets where it differs. */
 export interface JemConfig {
+  /** Name of the recipe that the other settings started from (`jem/recipes`): a label, which changes nothing itself. */
+  recipe: string
+
   /** Model, `wrn-<depth>-<width>`; depth = 6n + 4. [--depth 28 --width 10] */
   model: string
   /** Normalisation layers of the WideResNet. [--norm] */
@@ -29,8 +32,11 @@ export interface JemConfig {
   pxyWeight: number
   /** Draw the negatives of the p(x) term given a uniformly drawn class. [--class_cond_p_x_sample] */
   classConditional: boolean
-  /** Weight of the energy regulariser mean f(x_p)² + mean f(x_q)². Not in the released code: 0 there. */
+  /** Weight of the energy regulariser, which keeps f near 0 on data and samples. Not in the released code: 0 there. */
   energyL2: number
+  /** What it squares: `images`, mean f(x_p)² + mean f(x_q)² (IGEBM); `batch`, (mean f(x_p))² + (mean f(x_q))², as the
+   *  released code of M-JEM. */
+  energyL2Of: 'images' | 'batch'
 
   /** Standard deviation of the Gaussian noise added to images in [-1, 1]. */
   sigma: number
@@ -40,6 +46,12 @@ export interface JemConfig {
   stepSize: number
   /** Standard deviation of SGLD's noise. [--sgld_std] */
   noiseStd: number
+  /** T > 0: proper Langevin scaling. The noise is then √(2·stepSize·T) instead of `noiseStd`, so that long chains of small
+   *  steps have the density exp(f/T). A paper's x ← x + α/2·∂f/∂x + √α·n is stepSize α/2 and T = 1; the released step 1
+   *  with noise 0.01 is T = 5e-5. 0: `noiseStd` holds. */
+  langevinTemperature: number
+  /** Updates with the gradient of one Langevin step: PYLD's N of JEM++, see `sgld`. 1: SGLD. [JEM++ --in_steps] */
+  innerSteps: number
   /** Clip each element of ∂f/∂x to ±this before the step; 0: no clip. JEM++; not in the released code. */
   gradientClip: number
   /** Clamp samples to [-1, 1] after each step. JEM++; not in the released code. */
@@ -48,8 +60,11 @@ export interface JemConfig {
   samplingMode: 'eval' | 'train'
   /** Samples kept in the replay buffer. [--buffer_size] */
   bufferSize: number
-  /** Probability that a chain starts afresh from U(-1, 1) instead of from the buffer. [--reinit_freq] */
+  /** Probability that a chain starts afresh instead of from the buffer. [--reinit_freq] */
   reinitProbability: number
+  /** Where the buffer and fresh chains start: `uniform`, U(-1, 1), as released; `class-gaussians`, a Gaussian fitted to
+   *  the training images of each class (JEM++'s informative initialisation); `gaussian`, one fitted to all (M-JEM). */
+  chainStart: 'uniform' | 'gaussian' | 'class-gaussians'
 
   /** Images per term and iteration. [--batch_size] */
   batch: number
@@ -68,13 +83,19 @@ export interface JemConfig {
   decayRate: number
   /** `step`: the released schedule; `cosine`: falls to 0 over the whole run after the warm-up. */
   schedule: 'step' | 'cosine'
+  /** ρ of sharpness-aware minimisation (optim/sam.ts), which doubles the cost of the loss; 0: none, as released. */
+  samRho: number
+  /** Adaptive SAM: the neighbourhood of each weight scales with the weight. */
+  samAdaptive: boolean
   /** Clip the global L2 norm of the parameters' gradient; 0: none, as released. */
   gradientNormClip: number
   /** Decay of the exponential moving average of the weights that is judged and sampled; 0: none, as released. */
   ema: number
 
-  /** Length of the run in epochs (one pass of the p(x) loader); ignored where `steps` > 0. [--n_epochs] */
+  /** Length of the run in epochs; ignored where `steps` > 0. [--n_epochs] */
   epochs: number
+  /** Whose pass over its images is an epoch: `px`, the p(x) term's, as released; `labelled`, the cross-entropy's. */
+  epochOf: 'px' | 'labelled'
   /** Length of the run in iterations; 0: use `epochs`. */
   steps: number
   /** Images held out for validation. [--n_valid] */
@@ -85,6 +106,8 @@ export interface JemConfig {
   cropPadding: number
   /** Mirror images at random; `auto`: not for digits (mnist, svhn), as released. */
   flip: 'auto' | 'on' | 'off'
+  /** Whether images of the p(x) term are cropped and mirrored too, as released; SADA-JEM: only the labelled ones. */
+  augmentPx: boolean
 
   seed: number
   /** How products of the training step compute: `fp32`, `tf32` or `bf16` (ops/precision.ts). */
@@ -111,6 +134,7 @@ export interface JemConfig {
 
 /** The released code's defaults. */
 export const defaultConfig: Readonly<JemConfig> = Object.freeze({
+  recipe: 'jem',
   model: 'wrn-28-10',
   norm: 'none',
   init: 'released',
@@ -123,15 +147,19 @@ export const defaultConfig: Readonly<JemConfig> = Object.freeze({
   pxyWeight: 0,
   classConditional: false,
   energyL2: 0,
+  energyL2Of: 'images',
   sigma: 0.03,
   sgldSteps: 20,
   stepSize: 1,
   noiseStd: 0.01,
+  langevinTemperature: 0,
+  innerSteps: 1,
   gradientClip: 0,
   clampSamples: false,
   samplingMode: 'eval',
   bufferSize: 10000,
   reinitProbability: 0.05,
+  chainStart: 'uniform',
   batch: 64,
   labelledBatch: 0,
   optimizer: 'adam',
@@ -142,14 +170,18 @@ export const defaultConfig: Readonly<JemConfig> = Object.freeze({
   decayEpochs: [160, 180],
   decayRate: 0.3,
   schedule: 'step',
+  samRho: 0,
+  samAdaptive: false,
   gradientNormClip: 0,
   ema: 0,
   epochs: 200,
+  epochOf: 'px',
   steps: 0,
   validationSize: 5000,
   labelsPerClass: -1,
   cropPadding: 4,
   flip: 'auto',
+  augmentPx: true,
   seed: 1,
   precision: 'fp32',
   samplerPrecision: 'fp32',

@@ -29,11 +29,14 @@ export interface Objective {
   accuracy?: Tensor
 }
 
-type Weights = Pick<JemConfig, 'pxWeight' | 'pyxWeight' | 'pxyWeight' | 'energyL2'>
+type Weights = Pick<JemConfig, 'pxWeight' | 'pyxWeight' | 'pxyWeight' | 'energyL2'> &
+  Partial<Pick<JemConfig, 'energyL2Of'>>
 
 /**
  * L = pxWeight·(mean f(x_q) − mean f(x_p)) + pyxWeight·CE + pxyWeight·(mean f(x_q)[y] − mean f(x)[y])
- *     + energyL2·(mean f(x_p)² + mean f(x_q)²).
+ *     + energyL2·(mean f(x_p)² + mean f(x_q)²), where energyL2Of says 'batch' of the squared means.
+ * The third term's labels are the data's for the samples too, so its gradient is that of log p(x|y): with pxyWeight 1 and
+ * the others 0 it trains the paper's "p(x|y) factored" model, with pyxWeight 1 besides p(x|y) and p(y|x).
  * The model runs once over each batch, in the order data, samples, labelled images (batch norm's running statistics
  * depend on it). Throws RangeError where no term is present.
  */
@@ -47,7 +50,10 @@ export function objective(model: JemModel, batches: Batches, weights: Weights, d
     result.fData = mean(data)
     result.fSample = mean(samples)
     terms.push(mul(sub(result.fSample, result.fData), weights.pxWeight))
-    if (weights.energyL2 > 0) terms.push(mul(add(mean(square(data)), mean(square(samples))), weights.energyL2))
+    if (weights.energyL2 > 0) {
+      const squared = (f: Tensor) => (weights.energyL2Of === 'batch' ? square(mean(f)) : mean(square(f)))
+      terms.push(mul(add(squared(data), squared(samples)), weights.energyL2))
+    }
   }
   if (batches.pyx) {
     const { images, labels } = batches.pyx

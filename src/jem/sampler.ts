@@ -8,10 +8,24 @@ import { type Captured, capture } from '../tensor/capture.ts'
 import { full } from '../tensor/create.ts'
 import { keep, scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import type { JemModel } from './model.ts'
+
+/** What the sampler asks of a model: any energy can be sampled. `JemModel` is one. */
+export interface EnergyModel {
+  readonly training: boolean
+  train(on?: boolean): unknown
+  /** Runs `fn` with parameters that want no gradient. */
+  frozen<R>(fn: () => R): R
+  /** State that a pass in training mode may change, as running statistics. */
+  namedBuffers(): [name: string, buffer: Tensor][]
+  /** f(x), the unnormalised log p(x), or f(x)[y] for one label (i32) each: [batch]. */
+  logDensity(x: Tensor, labels?: Tensor): Tensor
+}
 
 export interface SamplerOptions extends SgldOptions {
+  /** Gradients of f. */
   steps: number
+  /** Updates with each gradient; default 1. See `sgld`. */
+  innerSteps?: number
   /** i32 [batch]: climb f(x)[label], that is p(x|y), instead of f(x). */
   labels?: Tensor
   /** Mode of the norms while sampling; the released code samples in eval mode, JEM++ in training mode. */
@@ -25,14 +39,25 @@ export interface SamplerOptions extends SgldOptions {
 /**
  * Runs SGLD in place on x [batch, height, width, channels]: x ← x + stepSize·∂f/∂x + noiseStd·n, `steps` times (JEM
  * eq. 3; released `sample_q`). Computes no gradient of a parameter and keeps no activation, only one bit of each.
+ *
+ * With clip and clamp it is the proximal SGLD of JEM++. With `innerSteps` N it is its PYLD: after a full gradient
+ * p = ∂f/∂h at the first layer's output h, N updates x ← clamp(x + stepSize·clip(∂⟨layer(x), p⟩/∂x)) with p held, and
+ * noise after the last (JEMPP `sample_q`). The first layer of the released network is a convolution without activation
+ * (`wideresnet_yopo.py`): affine in x, so that the inner gradient is ∂f/∂x at every one of these x and need not be
+ * computed again. All N together move x by what one step of N·stepSize would.
  */
-export function sgld(model: JemModel, x: Tensor, generator: Generator, options: SamplerOptions): void {
+export function sgld(model: EnergyModel, x: Tensor, generator: Generator, options: SamplerOptions): void {
+  const { steps, innerSteps = 1 } = options
   const run = () =>
     inMode(model, options.mode ?? 'eval', () =>
       model.frozen(() => {
         withPrecision(options.precision ?? currentPrecision(), () => {
-          for (let step = 0; step < options.steps; step++) {
-            scope(() => sgldUpdate(x, inputGradient(model, x, options.labels), generator, options))
+          for (let step = 0; step < steps; step++) {
+            scope(() => {
+              const gradient = inputGradient(model, x, options.labels)
+              for (let i = 1; i < innerSteps; i++) sgldUpdate(x, gradient, generator, { ...options, noiseStd: 0 })
+              sgldUpdate(x, gradient, generator, options)
+            })
           }
         })
       }),
@@ -46,12 +71,12 @@ export function sgld(model: JemModel, x: Tensor, generator: Generator, options: 
  * replayed by one call. The bits are those of `sgld`.
  */
 export class SgldChains {
-  private readonly model: JemModel
+  private readonly model: EnergyModel
   private readonly generator: Generator
   private readonly options: SamplerOptions
   private readonly captured = new Map<string, { x: Tensor; labels?: Tensor; graph: Captured }>()
 
-  constructor(model: JemModel, generator: Generator, options: SamplerOptions) {
+  constructor(model: EnergyModel, generator: Generator, options: SamplerOptions) {
     this.model = model
     this.generator = generator
     this.options = options
@@ -103,7 +128,8 @@ export class SgldChains {
   }
 }
 
-function withSameBuffers(model: JemModel, fn: () => void): void {
+/** Runs `fn` and puts the model's buffers, as running statistics, back to what they were. */
+export function withSameBuffers(model: EnergyModel, fn: () => void): void {
   scope(() => {
     const buffers = model.namedBuffers().map(([, buffer]) => buffer)
     const before = noGrad(() => buffers.map((buffer) => clone(buffer)))
@@ -114,7 +140,7 @@ function withSameBuffers(model: JemModel, fn: () => void): void {
 
 /** ∂f(x)/∂x for each image (∂f(x)[label]/∂x where labels are given): the shape of x. Call it with the parameters
  *  frozen. */
-export function inputGradient(model: JemModel, x: Tensor, labels?: Tensor): Tensor {
+export function inputGradient(model: EnergyModel, x: Tensor, labels?: Tensor): Tensor {
   return scope(() =>
     enableGrad(() => {
       const leaf = x.detach()
@@ -126,7 +152,7 @@ export function inputGradient(model: JemModel, x: Tensor, labels?: Tensor): Tens
 }
 
 /** Runs `fn` with the model in training or eval mode, and restores its mode. */
-export function inMode<R>(model: JemModel, mode: 'eval' | 'train', fn: () => R): R {
+export function inMode<R>(model: EnergyModel, mode: 'eval' | 'train', fn: () => R): R {
   const before = model.training
   model.train(mode === 'train')
   try {

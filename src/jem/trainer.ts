@@ -10,17 +10,19 @@ import { concat, reshape } from '../ops/shape.ts'
 import { clipScale, imageBatch, movingAverage } from '../ops/training.ts'
 import { Adam } from '../optim/adam.ts'
 import { gradientSumOfSquares, type Optimizer } from '../optim/optimizer.ts'
+import { withPerturbedWeights } from '../optim/sam.ts'
 import { learningRate } from '../optim/schedule.ts'
 import { Sgd } from '../optim/sgd.ts'
 import { Generator, type GeneratorState, type Purpose } from '../random/generator.ts'
 import { full, tensor } from '../tensor/create.ts'
 import { keep, scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import { type ChainStart, GaussianStart, uniformStart } from './chainStart.ts'
 import type { JemConfig } from './config.ts'
 import { JemModel } from './model.ts'
-import { type Batches, objective } from './objective.ts'
+import { type Batches, type Objective, objective } from './objective.ts'
 import { ReplayBuffer } from './replayBuffer.ts'
-import { type SamplerOptions, SgldChains } from './sampler.ts'
+import { type SamplerOptions, SgldChains, withSameBuffers } from './sampler.ts'
 
 /** What one iteration gave. Values of absent terms are null. */
 export interface StepMetrics {
@@ -96,6 +98,7 @@ export class JemTrainer {
       return part
     }
     try {
+      this.images = make(keep(tensor(data.images, { shape: [data.count, height, width, channels], device })))
       this.buffer = make(
         new ReplayBuffer({
           size: config.bufferSize,
@@ -104,13 +107,14 @@ export class JemTrainer {
           channels,
           classes,
           reinitProbability: config.reinitProbability,
+          start: this.chainStart(),
           segmented: !config.unconditional || config.classConditional || config.pxyWeight > 0,
           seed: config.seed,
           device,
         }),
       )
       this.reseed(config.seed)
-      this.stepsPerEpoch = this.loaders.px.batchesPerEpoch
+      this.stepsPerEpoch = this.loaders[config.epochOf === 'px' ? 'px' : 'pyx'].batchesPerEpoch
       this.totalSteps = config.steps > 0 ? config.steps : config.epochs * this.stepsPerEpoch
 
       this.model = make(makeModel(config, data, device, this.generators.init))
@@ -124,7 +128,6 @@ export class JemTrainer {
         this.average = make(makeModel(config, data, device, new Generator(config.seed, 'init')))
         this.copyToAverage()
       }
-      this.images = make(keep(tensor(data.images, { shape: [data.count, height, width, channels], device })))
     } catch (error) {
       for (const part of made) part.dispose()
       throw error
@@ -148,22 +151,59 @@ export class JemTrainer {
     const epoch = Math.floor(step / this.stepsPerEpoch)
     const lr = this.lrScale * learningRate(step, epoch, { ...config, totalSteps: this.totalSteps })
     const figures = scope(() => {
-      const batches = this.batches()
-      const { loss, fData, fSample, crossEntropy, accuracy } = withPrecision(config.precision, () =>
-        objective(this.model, batches, { ...config, ...this.rampedWeights() }, this.generators.dropout),
-      )
-      backward(loss)
-      const squares = gradientSumOfSquares(this.model.parameters())
-      this.optimizer.step(lr, config.gradientNormClip > 0 ? clipScale(squares, config.gradientNormClip) : undefined)
-      this.model.zeroGrad()
-      this.updateAverage()
-      const none = full([1], Number.NaN, { device: this.device })
-      const scalars = [loss, fData, fSample, crossEntropy, accuracy].map((s) => (s ? reshape(s.detach(), [1]) : none))
-      const present = [loss, fData, fSample, crossEntropy, accuracy].map((s) => s !== undefined)
-      return { values: concat([...scalars, cast(squares, 'f32')]), present }
+      try {
+        const batches = this.batches()
+        const { loss, fData, fSample, crossEntropy, accuracy } = this.gradients(batches)
+        const squares = gradientSumOfSquares(this.model.parameters())
+        this.optimizer.step(lr, config.gradientNormClip > 0 ? clipScale(squares, config.gradientNormClip) : undefined)
+        this.updateAverage()
+        const none = full([1], Number.NaN, { device: this.device })
+        const scalars = [loss, fData, fSample, crossEntropy, accuracy].map((s) => (s ? reshape(s.detach(), [1]) : none))
+        const present = [loss, fData, fSample, crossEntropy, accuracy].map((s) => s !== undefined)
+        return { values: concat([...scalars, cast(squares, 'f32')]), present }
+      } finally {
+        this.model.zeroGrad() // also where memory ran out: the next iteration must not add to these
+      }
     })
     this.done++
     return this.readFigures(figures, { step: step + 1, epoch, lr })
+  }
+
+  /** Leaves the gradients of the loss in the parameters. With SAM they are those of the perturbed weights, and the
+   *  objective that is returned is that of the weights themselves; the norms see each batch once. */
+  private gradients(batches: Batches): Objective {
+    const { config, model } = this
+    const compute = (): Objective => {
+      const weights = { ...config, ...this.rampedWeights() }
+      const result = withPrecision(config.precision, () => objective(model, batches, weights, this.generators.dropout))
+      backward(result.loss)
+      return result
+    }
+    const result = compute()
+    if (config.samRho > 0) {
+      withPerturbedWeights(model.parameters(), { rho: config.samRho, adaptive: config.samAdaptive }, () => {
+        model.zeroGrad()
+        withSameBuffers(model, compute)
+      })
+    }
+    return result
+  }
+
+  private chainStart(): ChainStart {
+    const { data, split, device, images } = this
+    switch (this.config.chainStart) {
+      case 'uniform':
+        return uniformStart(data, device)
+      case 'gaussian':
+        return new GaussianStart(images, [split.train])
+      case 'class-gaussians': {
+        const ofClass = (k: number) => split.labelled.filter((i) => data.labels[i] === k)
+        return new GaussianStart(
+          images,
+          Array.from({ length: data.classes }, (_, k) => ofClass(k)),
+        )
+      }
+    }
   }
 
   private async readFigures(
@@ -190,7 +230,7 @@ export class JemTrainer {
     const pxIndex = this.loaders.px.next()
     const pyxIndex = this.loaders.pyx.next()
     if (config.pxWeight > 0 && this.done >= config.pxStart) {
-      const data = this.imagesAt(pxIndex)
+      const data = this.imagesAt(pxIndex, config.augmentPx)
       const labels = config.classConditional
         ? this.generators.labels.integers(config.batch, this.data.classes)
         : undefined
@@ -204,11 +244,11 @@ export class JemTrainer {
     return batches
   }
 
-  private imagesAt(index: Int32Array): Tensor {
+  private imagesAt(index: Int32Array, augment = true): Tensor {
     const { config, data } = this
-    const flip = config.flip === 'on' || (config.flip === 'auto' && !isDigits(data.name))
+    const flip = augment && (config.flip === 'on' || (config.flip === 'auto' && !isDigits(data.name)))
     return imageBatch(this.images, tensor(index, { device: this.device }), this.generators.augment, {
-      padding: config.cropPadding,
+      padding: augment ? config.cropPadding : 0,
       flip,
       noiseStd: config.sigma,
     })
@@ -345,15 +385,23 @@ export function makeModel(
 
 /** The sampler's part of a configuration. */
 export function samplerOptions(config: JemConfig): SamplerOptions {
+  const { stepSize, innerSteps, langevinTemperature } = config
   return {
     steps: config.sgldSteps,
-    stepSize: config.stepSize,
-    noiseStd: config.noiseStd,
+    innerSteps,
+    stepSize,
+    noiseStd: langevinTemperature > 0 ? langevinNoise(innerSteps * stepSize, langevinTemperature) : config.noiseStd,
     gradientClip: config.gradientClip,
     clamp: config.clampSamples ? [-1, 1] : undefined,
     mode: config.samplingMode,
     precision: config.samplerPrecision,
   }
+}
+
+/** The noise with which SGLD of this step size has the stationary density exp(f/temperature), as the step size goes to 0:
+ *  √(2·stepSize·temperature). The Langevin form's α is 2·stepSize (Welling & Teh 2011; JEM eq. 3). */
+export function langevinNoise(stepSize: number, temperature = 1): number {
+  return Math.sqrt(2 * stepSize * temperature)
 }
 
 /** Digits are not mirrored: the released code leaves the flip out for SVHN. */

@@ -57,6 +57,13 @@ describe('train refuses settings, and makes no folder', () => {
     ['--model resnet', 'model must be wrn-<depth>-<width>', 'for example wrn-28-10'],
     ['--device cuda', 'the cuda device is not built', '--device cpu'],
     ['--sgldsteps 3', "unknown option '--sgldsteps'", '--sgld-steps'],
+    ['--recipe jem+++', 'recipe must be one of jem, jem++, sada-jem, m-jem, classifier, got "jem+++"', 'mean jem++?'],
+    ['--recipe classifer', 'recipe must be one of', 'did you mean classifier?'],
+    [
+      '--chain-start class-gaussians --labels-per-class 1 --validation-size 58 --batch 1',
+      'has no labelled training',
+      'uniform',
+    ],
     ['--px-weight 0 --pyx-weight 0', 'pxWeight, pyxWeight and pxyWeight are all 0', ''],
   ])('%s', async (flags, message, hint) => {
     const { refused } = training()

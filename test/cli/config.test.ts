@@ -6,6 +6,7 @@ import { checkModelName, configSchema, isModelName, readConfigFile, resolveConfi
 import { flagOf, settingOfReleasedName, settings } from '../../src/cli/options.ts'
 import type { ConfigError } from '../../src/errors.ts'
 import { defaultConfig } from '../../src/jem/config.ts'
+import { recipeConfig } from '../../src/jem/recipes/index.ts'
 
 const file = (values: unknown) => ({ path: 'my.json', values })
 
@@ -16,6 +17,17 @@ describe('precedence', () => {
     expect(given).toEqual({ sigma: 0.1, lr: 0.001 })
     expect(resolveConfig().config).toEqual(defaultConfig)
     expect(resolveConfig().config.decayEpochs).not.toBe(defaultConfig.decayEpochs)
+  })
+
+  it('puts the recipe below both, whichever of them names it', () => {
+    const { config, given } = resolveConfig(
+      { recipe: 'sada-jem', sgldSteps: '10' },
+      file({ recipe: 'jem++', lr: 0.05 }),
+    )
+    expect(config).toEqual(recipeConfig('sada-jem', { sgldSteps: 10, lr: 0.05 }))
+    expect(given).toEqual({ recipe: 'sada-jem', sgldSteps: 10, lr: 0.05 })
+    expect(resolveConfig({}, file({ recipe: 'jem++' })).config).toEqual(recipeConfig('jem++'))
+    expect(resolveConfig({ clampSamples: false }, file({ recipe: 'jem++' })).config.clampSamples).toBe(false)
   })
 
   it('lets --epochs win over steps in the file, and refuses both flags', () => {
@@ -49,6 +61,22 @@ describe('checks', () => {
     ],
   ])('%j is refused in words', (flags, message) => {
     expect(() => resolveConfig(flags)).toThrow(expect.objectContaining({ code: 'CONFIG', message }))
+  })
+
+  it('an unknown recipe or choice is refused with the nearest name', () => {
+    const refusal = (message: string, hint: string) => expect.objectContaining({ code: 'CONFIG', message, hint })
+    expect(() => resolveConfig({ recipe: 'jem+++' })).toThrow(
+      refusal('recipe must be one of jem, jem++, sada-jem, m-jem, classifier, got "jem+++"', 'did you mean jem++?'),
+    )
+    expect(() => resolveConfig({ recipe: 'SADA_JEM' })).toThrow(
+      expect.objectContaining({ hint: 'did you mean sada-jem?' }),
+    )
+    expect(() => resolveConfig({ norm: 'bach' })).toThrow(expect.objectContaining({ hint: 'did you mean batch?' }))
+  })
+
+  it('a Langevin temperature and a noise of its own exclude each other', () => {
+    expect(() => resolveConfig({ langevinTemperature: '1', noiseStd: '0.1' })).toThrow('exclude each other')
+    expect(resolveConfig({ langevinTemperature: '1', recipe: 'm-jem' }).config.langevinTemperature).toBe(1)
   })
 
   it('does not take text for a number, a number for a switch or null in a file', () => {

@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs'
+import type { Dataset } from '../../src/data/dataset.ts'
 
 /** An IDX file of unsigned bytes, by the format's description. */
 export function idx(shape: number[], values: ArrayLike<number>, type = 8): Buffer {
@@ -21,4 +22,13 @@ export function cifar(labels: number[][], value = (record: number, i: number) =>
   return Buffer.concat(
     labels.map((bytes, record) => Buffer.from([...bytes, ...Array.from({ length: 3072 }, (_, i) => value(record, i))])),
   )
+}
+
+/** A data set of the given images [count, height, width, channels], labelled 0, 1, 2, … in turn. */
+export function imagesOf(shape: [number, number, number, number], values: ArrayLike<number>): Dataset {
+  const [count, height, width, channels] = shape
+  const labels = Uint8Array.from({ length: count }, (_, i) => i % 10)
+  const classNames = [...'0123456789']
+  const images = Uint8Array.from(values)
+  return { name: 'made', split: 'test', images, labels, count, height, width, channels, classes: 10, classNames }
 }

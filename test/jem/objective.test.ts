@@ -3,6 +3,7 @@ import { backward } from '../../src/autograd/backward.ts'
 import { noGrad } from '../../src/autograd/graph.ts'
 import { JemModel } from '../../src/jem/model.ts'
 import { objective } from '../../src/jem/objective.ts'
+import { assign } from '../../src/ops/cast.ts'
 import { uniform } from '../../src/ops/random.ts'
 import { Generator } from '../../src/random/generator.ts'
 import { tensor } from '../../src/tensor/create.ts'
@@ -37,7 +38,11 @@ function logits(net: JemModel, x: Tensor): number[][] {
 }
 
 /** Loss and metrics of all four batches. */
-function computed(net: JemModel, given: typeof weights, parts: { px?: boolean; pyx?: boolean; pxy?: boolean }) {
+function computed(
+  net: JemModel,
+  given: Parameters<typeof objective>[2],
+  parts: { px?: boolean; pyx?: boolean; pxy?: boolean },
+) {
   return scope(() => {
     const [data, samples, labelled, given_y] = images
     const result = objective(
@@ -78,6 +83,23 @@ describe('the loss', () => {
     expect(got.accuracy).toBe(accuracy)
     const loss = 0.7 * (fSample - fData) + 1.3 * crossEntropy + 0.4 * joint + 0.05 * squares
     expect(got.loss).toBeCloseTo(loss, 5)
+  })
+
+  it("squares the mean energies of the batches where that is M-JEM's regulariser", () => {
+    using net = model()
+    const [fData, fSample] = images.slice(0, 2).map((x) => mean(logits(net, x).map(logsumexp)))
+    const got = computed(net, { ...weights, energyL2: 0.5, energyL2Of: 'batch' }, { px: true })
+    expect(got.loss).toBeCloseTo(fSample - fData + 0.5 * (fData ** 2 + fSample ** 2), 5)
+  })
+
+  it('of p(x, y) alone has the gradient of log p(x|y): what a class is worth drops out', () => {
+    using net = model()
+    const only = { ...weights, pxWeight: 0, pyxWeight: 0, pxyWeight: 1 }
+    const before = computed(net, only, { pyx: true, pxy: true }).loss
+    const bias = net.stateDict().get('class_output.bias')!
+    // log p(x|y) does not know log p(y): a constant for each class drops out of the difference.
+    scope(() => assign(bias, tensor([3, -2, 7])))
+    expect(computed(net, only, { pyx: true, pxy: true }).loss).toBeCloseTo(before, 5)
   })
 
   it('leaves out a term whose batch is absent', () => {

@@ -22,6 +22,16 @@ const variants: [string, Partial<JemConfig>][] = [
   ['batch norm in training mode while sampling', { norm: 'batch', samplingMode: 'train' }],
   ['ActNorm, which starts from the first batch', { norm: 'act', lr: 1e-3 }],
   [
+    'PYLD from Gaussians of the classes',
+    { innerSteps: 3, stepSize: 0.2, chainStart: 'class-gaussians', bufferSize: 16 },
+  ],
+  ['no buffer, and chains from one Gaussian', { bufferSize: 0, chainStart: 'gaussian', langevinTemperature: 1e-4 }],
+  ['adaptive SAM', { samRho: 0.5, samAdaptive: true, norm: 'batch', dropout: 0.2, optimizer: 'sgd', lr: 0.01 }],
+  [
+    'SAM and Adam, epochs of the labelled images',
+    { samRho: 0.05, labelledBatch: 6, epochOf: 'labelled', augmentPx: false },
+  ],
+  [
     'all else',
     { schedule: 'cosine', warmupSteps: 3, energyL2: 0.1, gradientNormClip: 1, labelledBatch: 6, flip: 'on' },
   ],
@@ -100,6 +110,13 @@ describe('a run that diverges', { timeout: 120_000 }, () => {
     expect(meta.rollbacks).toBe(2)
     expect(meta.trainer.seed).toBe(2000007)
     expect(meta.trainer.lrScale).toBeCloseTo(0.01, 12)
+  })
+
+  it('goes on with fresh chains from Gaussians and sharpness-aware steps', async () => {
+    const run = join(temporaryFolder(), 'run')
+    const settings = { samRho: 0.1, chainStart: 'class-gaussians', reinitProbability: 0.5 } as const
+    const recovering = { ...config, ...settings, lr: 3e3, rollbackLrFactor: 1e-6, norm: 'act' as const }
+    expect(await train(run, recovering)).toMatchObject({ finished: true, rollbacks: 1 })
   })
 
   it('goes back beyond a checkpoint that holds what went wrong', async () => {

@@ -151,6 +151,42 @@ describe('an iteration', { timeout: 60_000 }, () => {
     expect(await run('on', 'mnist')).not.toEqual(await run('off', 'mnist'))
   })
 
+  it('augments the images of p(x) only where asked, those of p(y|x) always', async () => {
+    const settings = { flip: 'on', cropPadding: 3, sigma: 0, lr: 0 } as const
+    const energies = (augmentPx: boolean) =>
+      trained({ ...settings, augmentPx }, 3, (_, metrics) =>
+        metrics.map(({ fData, crossEntropy }) => [fData, crossEntropy]),
+      )
+    const [plain, augmented] = [await energies(false), await energies(true)]
+    expect(plain.map(([f]) => f)).not.toEqual(augmented.map(([f]) => f))
+    expect(plain.map(([, ce]) => ce)).toEqual(augmented.map(([, ce]) => ce))
+  })
+
+  it('counts epochs by the loader that is asked for', async () => {
+    // 32 training images: 8 batches of 4, 3 of 10.
+    const settings = { ...classifier, labelledBatch: 10, steps: 0, epochs: 3 }
+    const length = ({ stepsPerEpoch, totalSteps }: JemTrainer) => [stepsPerEpoch, totalSteps]
+    expect(await trained(settings, 0, length)).toEqual([8, 24])
+    expect(await trained({ ...settings, epochOf: 'labelled' }, 0, length)).toEqual([3, 9])
+  })
+
+  it('with SAM takes the gradient elsewhere, of the same samples, and lets the norms see each batch once', async () => {
+    const settings = { norm: 'batch', optimizer: 'sgd', lr: 0.1, samplingMode: 'train' } as const
+    const look = (trainer: JemTrainer, [metrics]: StepMetrics[]) => ({
+      metrics,
+      state: trainer.state(),
+      samples: bufferOf(trainer),
+      statistics: trainer.model.namedBuffers().map(([, b]) => Array.from(b.dataSync())),
+    })
+    const plain = await trained(settings, 1, look)
+    const sharp = await trained({ ...settings, samRho: 0.5 }, 1, look)
+    expect(sharp.samples).toEqual(plain.samples)
+    expect(sharp.state).toEqual(plain.state)
+    expect(sharp.statistics).toEqual(plain.statistics)
+    expect(sharp.metrics).toMatchObject({ loss: plain.metrics.loss, crossEntropy: plain.metrics.crossEntropy })
+    expect(sharp.metrics.gradientNorm).not.toBe(plain.metrics.gradientNorm)
+  })
+
   it('moves the averaged weights by 1 − decay towards the weights', async () => {
     // The first decay is (1 + 0)/(10 + 0), below 0.9.
     const start = await trained({ ...classifier, ema: 0.9 }, 0, parametersOf)
@@ -176,6 +212,34 @@ describe('an iteration', { timeout: 60_000 }, () => {
       expect(memory()).toMatchObject({ buffers, liveBytes })
       setMemoryLimit(0)
       expect(Number.isFinite((await trainer.iterate()).loss)).toBe(true)
+    } finally {
+      setMemoryLimit(0)
+      trainer.dispose()
+    }
+  })
+
+  it('with SAM keeps weights and gradients clean wherever in it memory runs out', async () => {
+    // Of a size that no test before has left cached.
+    const settings = { ...classifier, model: 'wrn-10-2', samRho: 0.1, norm: 'batch', labelledBatch: 3 } as const
+    const trainer = new JemTrainer(tiny(settings), bars(), 'cpu')
+    try {
+      const before = parametersOf(trainer)
+      const { buffers, liveBytes } = memory()
+      let failures = 0
+      for (let spare = 50_000; ; spare += 400_000) {
+        setMemoryLimit(liveBytes + spare)
+        try {
+          expect(Number.isFinite((await trainer.iterate()).loss)).toBe(true)
+          break
+        } catch (error) {
+          expect(error).toBeInstanceOf(OutOfMemoryError)
+          failures++
+        }
+        expect(memory()).toMatchObject({ buffers, liveBytes })
+        expect(trainer.model.parameters().every((p) => p.grad === undefined)).toBe(true)
+        expect(parametersOf(trainer)).toEqual(before)
+      }
+      expect(failures).toBeGreaterThan(3)
     } finally {
       setMemoryLimit(0)
       trainer.dispose()

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander'
 import { ConfigError } from '../../errors.ts'
 import { defaultConfig, type JemConfig } from '../../jem/config.ts'
+import { recipes } from '../../jem/recipes/index.ts'
 import type { CliContext } from '../context.ts'
 import { flagOf, type Setting, settings } from '../options.ts'
 
@@ -9,7 +10,7 @@ export interface TrainOptions {
   data?: string
   out: string
   resume: boolean
-  /** Flags before --config before defaults. */
+  /** Flags before --config before --recipe before defaults. */
   config: JemConfig
   /** Only what flags and --config gave. With `resume`, the run's own configuration is the base instead. */
   given: Partial<JemConfig>
@@ -20,18 +21,21 @@ export function declareTrain(program: Command, context: CliContext): void {
     .command('train')
     .summary('train a joint energy-based model')
     .description(
-      'Trains a WideResNet as a joint energy-based model. Defaults are those of the released code of the paper. ' +
+      'Trains a WideResNet as a joint energy-based model. Defaults are those of the released code of the paper; ' +
+        '--recipe takes those of a successor. ' +
         'Writes checkpoints, metrics.jsonl, TensorBoard events and sample pictures to the run folder. ' +
         'Ctrl-C saves and leaves; --resume continues exactly where the run stopped.',
     )
     .option('--data <name|path>', 'mnist, fashion-mnist, cifar10, cifar100, svhn, or a path to IDX or CIFAR files')
     .requiredOption('--out <dir>', 'run folder; must not exist unless --resume is given')
-    .option('--config <file.json>', 'settings as JSON, keys as below in camelCase; flags win over it')
+    .option('--config <file.json>', 'settings as JSON, keys as below in camelCase; flags win over it, it over --recipe')
     .option('--resume', 'continue the run in --out')
     .addHelpText(
       'after',
-      '\nA switch (a flag without a value) has a --no- form, to turn off what --config turns on.' +
-        '\n\nExample:\n  langevin train --data mnist --model wrn-10-1 --out runs/mnist --steps 1000 --sigma 0.1 --lr 1e-3',
+      '\nA switch (a flag without a value) has a --no- form, to turn off what --config or a recipe turns on.' +
+        `\n\nRecipes, each a file in src/jem/recipes:\n${recipeList()}` +
+        '\n\nExamples:\n  langevin train --data mnist --model wrn-10-1 --out runs/mnist --steps 1000 --sigma 0.1 --lr 1e-3' +
+        '\n  langevin train --recipe sada-jem --data cifar10 --out runs/sada --sgld-steps 10',
     )
   for (const [key, setting] of Object.entries(settings)) {
     const off = new Option(flagOf(key).replace('--', '--no-')).hideHelp()
@@ -50,6 +54,13 @@ export function declareTrain(program: Command, context: CliContext): void {
     const { runTrain } = await import('../run/train.ts')
     await runTrain({ data, out, resume, ...resolved } as TrainOptions, context)
   })
+}
+
+function recipeList(): string {
+  const width = Math.max(...Object.keys(recipes).map((name) => name.length))
+  return Object.entries(recipes)
+    .map(([name, { title }]) => `  ${name.padEnd(width)}  ${title}`)
+    .join('\n')
 }
 
 function optionOf(key: keyof JemConfig, setting: Setting): Option {

@@ -3,7 +3,8 @@ import { join, resolve } from 'node:path'
 import { DATASET_NAMES, loadDataset } from '../../data/catalog.ts'
 import { CheckpointError, ConfigError } from '../../errors.ts'
 import { type CheckpointMeta, hasCheckpoint, readCheckpoint } from '../../jem/checkpoint.ts'
-import type { JemConfig } from '../../jem/config.ts'
+import { defaultConfig, type JemConfig } from '../../jem/config.ts'
+import { recipeConfig, recipes } from '../../jem/recipes/index.ts'
 import { trainRun } from '../../jem/run.ts'
 import type { TrainOptions } from '../commands/train.ts'
 import type { CliContext } from '../context.ts'
@@ -44,7 +45,10 @@ export async function runTrain(options: TrainOptions, context: CliContext): Prom
       signal: context.signal,
       onStep: ({ step, loss, fData, fSample, accuracy, validationAccuracy }, total) => {
         first ??= step - 1
-        progress ??= createProgress({ stream: context.stderr, total, label: 'train' })
+        if (!progress) {
+          progress = createProgress({ stream: context.stderr, total, label: 'train' })
+          progress.print(describeRecipe(config))
+        }
         progress.update({
           step,
           imageSteps: (step - first) * batch * config.sgldSteps,
@@ -68,6 +72,16 @@ export async function runTrain(options: TrainOptions, context: CliContext): Prom
   } finally {
     progress?.finish()
   }
+}
+
+/** The recipe of a run and what was changed of it, in one line. */
+function describeRecipe(config: JemConfig): string {
+  const published = recipeConfig(config.recipe)
+  const changed = (Object.keys(published) as (keyof JemConfig)[])
+    .filter((key) => JSON.stringify(config[key]) !== JSON.stringify(published[key]))
+    .map((key) => `${key} ${[config[key]].flat().join(' ')}`)
+  const { title } = recipes[config.recipe]
+  return `recipe ${config.recipe}: ${title}${changed.length > 0 ? `; changed: ${changed.join(', ')}` : ''}`
 }
 
 /** The configuration of the run in the folder, with what may be changed. Throws CheckpointError, ConfigError. */
@@ -94,7 +108,8 @@ function readRunConfig(out: string): Pick<CheckpointMeta, 'config' | 'data'> {
     throw new CheckpointError(`there is no run in ${out} to resume`, { hint: 'start it without --resume' })
   }
   try {
-    return JSON.parse(readFileSync(path, 'utf8'))
+    const { config, data } = JSON.parse(readFileSync(path, 'utf8'))
+    return { config: { ...defaultConfig, ...config }, data }
   } catch (cause) {
     throw new CheckpointError(`${path} cannot be read, and there is no checkpoint: ${(cause as Error).message}`, {
       hint: 'delete the folder and start again without --resume',

@@ -1,0 +1,55 @@
+import { DataError } from '../errors.ts'
+import { Generator } from '../random/generator.ts'
+import { type LoadOptions, loadDataset } from './catalog.ts'
+import { type Dataset, limitedCount } from './dataset.ts'
+import { DERIVED_NAMES, type DerivedName, derivedDataset } from './derived.ts'
+
+export type OodOptions = Omit<LoadOptions, 'split'> & {
+  /** Of the derived sets' random numbers. Default 0. */
+  seed?: number
+}
+
+/** Streams of the purpose `evaluation` from here on, one for each derived set; the noise of scoring uses stream 0. */
+const firstStream = 1000
+
+/** Loads an out-of-distribution set to be compared with `inside`, the data that a model was made for: a derived set by
+ *  name (see `derivedDataset`; made from `inside`), or the test split of what `loadDataset` finds. Its images have the
+ *  size and channels of `inside`.
+ *
+ *  Throws DataError where they have not (converting them must be asked for, by `resize` and `channels`), and as
+ *  `loadDataset` and `derivedDataset`. */
+export function loadOod(nameOrPath: string, inside: Dataset, { seed = 0, ...options }: OodOptions = {}): Dataset {
+  const derived = DERIVED_NAMES.indexOf(nameOrPath as DerivedName)
+  if (derived >= 0) {
+    const generator = new Generator(seed, 'evaluation', firstStream + derived)
+    return firstImages(derivedDataset(DERIVED_NAMES[derived], inside, generator), options.limit)
+  }
+  const set = loadDataset(nameOrPath, { ...options, split: 'test' })
+  checkSameSize(set, inside)
+  return set
+}
+
+/** Throws DataError, with what to convert as the hint, unless the images of `set` are as large as those of `inside`. */
+export function checkSameSize(
+  set: Pick<Dataset, 'name' | 'height' | 'width' | 'channels'>,
+  inside: Pick<Dataset, 'name' | 'height' | 'width' | 'channels'>,
+): void {
+  const { height, width, channels } = inside
+  const sized = set.height === height && set.width === width
+  if (sized && set.channels === channels) return
+  const size = (data: typeof inside) => `${data.height}×${data.width}×${data.channels}`
+  const flags = [sized ? '' : `--resize ${height}`, set.channels === channels ? '' : `--channels ${channels}`]
+  throw new DataError(`${set.name}: images must be ${size(inside)}, as those of ${inside.name}, got ${size(set)}`, {
+    hint:
+      sized || height === width
+        ? `convert them with ${flags.filter((flag) => flag !== '').join(' ')}; scores then tell the conversion, too`
+        : 'choose a set of that size: images that are not square are not resized',
+  })
+}
+
+function firstImages(data: Dataset, limit: number | undefined): Dataset {
+  const count = limitedCount(data.count, limit)
+  if (count === data.count) return data
+  const size = data.height * data.width * data.channels
+  return { ...data, count, images: data.images.slice(0, count * size), labels: data.labels.slice(0, count) }
+}
