@@ -10,6 +10,9 @@
 // Taken: 1×1 to 5×5 kernels, stride 1, or 2 over even heights and widths; channels of the source a multiple of 16, of
 // the destination of 32. A slice of fewer than 64 channels at the end is multiplied in steps of 16, without waste.
 //
+// A shortcut (1×1, of another image, added: where a residual block changes its shape) is K loop as well: its channels
+// follow those of the taps, into the same sums. Its channels must be a multiple of 16.
+//
 // Tiles (pixels × channels): channels 160 where that divides them (all of WRN-28-10's), else 128, 64 or 32; pixels 256,
 // or 128 where 256 would leave multiprocessors idle. Per stage of 64 channels, at the peak of 4096 operations a clock:
 //
