@@ -4,7 +4,7 @@
 // A block of 256 threads computes 128·P pixels × 32·Q channels (weight gradient: 128·P weights of one output channel ×
 // 32·Q output channels); a thread 4·P × 4·Q of them, in quads 128 and 32 apart. Eight inner indices at a time go
 // through registers to shared memory, as [inner][row] and [inner][column], in two buffers: the next eight are loaded
-// from global memory while these are multiplied.
+// from global memory while these are multiplied. A shortcut is a second product into the same sums.
 //
 // Operations: 2·batch·outHeight·outWidth·cout·cin·kh·kw for each of the three. Bytes: input, output and weights once
 // (every element of a tile is loaded kh·kw times, all but the first from L1 or L2). A 3×3 layer of 160 channels is 300
