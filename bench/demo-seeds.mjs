@@ -17,14 +17,15 @@ for (const seed of seeds) {
   const out = `runs/demo-seed-${seed}`
   const started = performance.now()
   await runDemo({ out, seed, minutes: 8 }, context, Number.POSITIVE_INFINITY)
-  const { accuracy, nll, ece15, ood } = JSON.parse(readFileSync(`${out}/eval.json`, 'utf8'))
-  const [scores] = Object.values(ood)
+  const { suites } = JSON.parse(readFileSync(`${out}/eval.json`, 'utf8'))
+  const [{ accuracy, nll }] = suites.accuracy.models
+  const [{ scores }] = suites.ood.sets[0].models
   runs.push({
     seed,
     seconds: Math.round((performance.now() - started) / 1000),
     accuracy,
     nll,
-    ece15,
+    ece15: suites.calibration.models[0].asTrained.bins[0].ece,
     auroc: { logpx: scores.logpx.auroc, maxprob: scores.maxprob.auroc, mass: scores.mass.auroc },
   })
 }

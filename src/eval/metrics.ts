@@ -73,7 +73,7 @@ export interface ReliabilityBin {
 }
 
 /** Predictions grouped by confidence into `bins` equal-width bins, left-open and right-closed: bin m holds
- *  m/bins < confidence <= (m+1)/bins, as in Guo et al. 2017 (arXiv 1706.04599, before eq. 3); a confidence of exactly 0
+ *  m/bins < confidence <= (m+1)/bins, as in Guo et al. 2017 (arXiv 1706.04599, §2); a confidence of exactly 0
  *  goes to the first bin. confidence: [n] max p(y|x) in [0, 1]; correct: [n], 1 or true where the prediction is right. */
 export function reliabilityBins(
   confidence: Numbers,
@@ -108,7 +108,7 @@ export function reliabilityBins(
   }))
 }
 
-/** Σ_m (n_m/n)·|accuracy_m − confidence_m| over the bins of `reliabilityBins`: Guo et al. 2017 (arXiv 1706.04599), eq. 5.
+/** Σ_m (n_m/n)·|accuracy_m − confidence_m| over the bins of `reliabilityBins`: Guo et al. 2017 (arXiv 1706.04599), §2.
  *  15 bins are theirs; JEM's figures use 20. */
 export function expectedCalibrationError(confidence: Numbers, correct: ArrayLike<number | boolean>, bins = 15): number {
   return calibrationErrorOfBins(reliabilityBins(confidence, correct, bins))
@@ -124,6 +124,11 @@ export function calibrationErrorOfBins(bins: readonly ReliabilityBin[]): number 
     sum += count * Math.abs(accuracy - confidence)
   }
   return sum / n
+}
+
+/** max_m |accuracy_m − confidence_m| over the bins that are not empty: Guo et al. 2017 (arXiv 1706.04599), §2. */
+export function maximumCalibrationError(bins: readonly ReliabilityBin[]): number {
+  return Math.max(...bins.map(({ count, confidence, accuracy }) => (count > 0 ? Math.abs(accuracy - confidence) : 0)))
 }
 
 /** All that logits and labels alone tell about a classifier. */

@@ -1,8 +1,10 @@
 import * as Plot from '@observablehq/plot'
 import { DataError } from '../errors.ts'
 import { color, dashes, draw } from './drawing.ts'
-import { calibrationErrorOfBins, histogram, type Numbers, quantile, type ReliabilityBin } from './metrics.ts'
+import type { HistogramSets } from './histograms.ts'
+import { calibrationErrorOfBins, quantile, type ReliabilityBin } from './metrics.ts'
 import { smooth, thin } from './smooth.ts'
+import type { DiagramBin } from './suites/calibration.ts'
 
 /** Plots as SVG text that stands alone (a file, an <img>) or inline in a page: it follows the reader's light or dark
  *  setting by itself. Loading this module loads a plotting library (~0.2 s), so import it lazily. */
@@ -27,12 +29,6 @@ export interface TrainingPoint {
 export interface Figure {
   title: string
   svg: string
-}
-
-/** Scores of one data set. */
-export interface ScoreSet {
-  name: string
-  values: Numbers
 }
 
 // More points than this are smoothed, and drawn in thinned form.
@@ -70,21 +66,15 @@ export function trainingCurves(points: readonly TrainingPoint[]): Figure[] {
   })
 }
 
-/** Densities of one score over several data sets, overlaid. The axis spans the middle 99 % of every set; values beyond
- *  it count in the outermost bars. Throws DataError on empty sets and values that are not finite. */
-export function scoreHistogram(sets: readonly ScoreSet[], options: { label?: string; bins?: number } = {}): string {
-  const { label = 'score', bins = 50 } = options
-  if (sets.length === 0) throw new DataError('scoreHistogram: no data sets')
-  const low = Math.min(...sets.map(({ values }) => quantile(values, 0.005)))
-  const high = Math.max(...sets.map(({ values }) => quantile(values, 0.995)))
-  const marks = sets.flatMap(({ values }, i) => {
-    const { edges, density } = histogram(values, { bins, range: [low, high] })
+/** Densities of one score over several data sets, overlaid. */
+export function scoreHistogram({ label, edges, sets }: HistogramSets): string {
+  const marks = sets.flatMap(({ density }, i) => {
     // One outline instead of bars: overlaid bars hide each other.
-    const outline = Array.from(density).flatMap((y, b) => [
+    const outline = density.flatMap((y, b) => [
       { x: edges[b], y },
       { x: edges[b + 1], y },
     ])
-    const closed = [{ x: edges[0], y: 0 }, ...outline, { x: edges[bins], y: 0 }]
+    const closed = [{ x: edges[0], y: 0 }, ...outline, { x: edges[density.length], y: 0 }]
     return [
       Plot.area(closed, { x1: 'x', y1: 0, y2: 'y', fill: color(i), fillOpacity: 0.22 }),
       Plot.line(closed, { x: 'x', y: 'y', stroke: color(i), strokeWidth: 1.6, strokeDasharray: dashes[i % 6] }),
@@ -100,8 +90,8 @@ export function scoreHistogram(sets: readonly ScoreSet[], options: { label?: str
 
 /** Accuracy by confidence: bars where predictions fell, opaque where they are many, the diagonal of perfect calibration,
  *  and the expected calibration error. */
-export function reliabilityDiagram(bins: readonly ReliabilityBin[]): string {
-  const filled = bins.filter(({ count }) => count > 0)
+export function reliabilityDiagram(bins: readonly DiagramBin[]): string {
+  const filled = bins.filter((bin): bin is ReliabilityBin => bin.count > 0)
   const total = filled.reduce((sum, { count }) => sum + count, 0)
   if (total === 0) throw new DataError('reliabilityDiagram: no predictions in any bin')
   const ece = (100 * calibrationErrorOfBins(filled)).toFixed(2)

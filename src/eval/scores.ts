@@ -4,44 +4,38 @@ import type { JemModel } from '../jem/model.ts'
 import { type PredictOptions, predict } from '../jem/predict.ts'
 import { l2Norm, sum } from '../ops/reduce.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { auroc, type ClassificationMetrics, classificationMetrics, softmaxRows } from './metrics.ts'
-
-/** The three scores by which the released code tells in-distribution from other images (`eval_wrn_ebm.py`, `--eval OOD`);
- *  higher means more in-distribution. */
-export const scoreNames = ['logpx', 'maxprob', 'mass'] as const
-export type ScoreName = (typeof scoreNames)[number]
+import { type Numbers, softmaxRows } from './metrics.ts'
 
 /** What a model says of each of n images. */
-export interface Scores {
+export interface Outputs {
   /** [n, classes] */
   logits: Float32Array
   /** f(x), which is log p(x) up to a constant: [n]. */
-  logpx: Float32Array
-  /** max p(y|x), in float64 so that confident images keep their order: [n]. */
-  maxprob: Float64Array
-  /** −‖∂f/∂x‖₂, the approximate mass (JEM §5.3.2): [n]. */
-  mass: Float64Array
+  f: Float32Array
+  /** ‖∂f/∂x‖₂: [n]. Absent where it was not asked for. */
+  gradientNorm?: Float32Array
 }
 
-export type ScoreOptions = Omit<PredictOptions, 'indices' | 'gradients'>
-
-/** Scores every image of a set, in eval mode. Costs a forward and an input gradient an image. */
-export async function scoreImages(model: JemModel, data: Dataset, options: ScoreOptions): Promise<Scores> {
-  const { logits, f, gradientNorm } = await predict(model, data, (x) => judge(model, x), {
-    ...options,
-    gradients: true,
-  })
-  const { classes } = model.options
-  const probabilities = softmaxRows(logits, classes)
-  return {
-    logits,
-    logpx: f,
-    maxprob: Float64Array.from(f, (_, i) => Math.max(...probabilities.subarray(i * classes, (i + 1) * classes))),
-    mass: Float64Array.from(gradientNorm, (norm) => -norm),
-  }
+/** Judges every image of a set in eval mode: a forward pass an image, with `gradients` an input gradient too. Numbers come
+ *  as the model gives them, NaN included. */
+export function modelOutputs(
+  model: JemModel,
+  data: Dataset,
+  options: Omit<PredictOptions, 'indices'>,
+): Promise<Outputs> {
+  if (options.gradients) return predict(model, data, (x) => withGradient(model, x), options)
+  return predict<'logits' | 'f'>(
+    model,
+    data,
+    (x) => {
+      const { logits, f } = model.forward(x)
+      return { logits, f }
+    },
+    options,
+  )
 }
 
-function judge(model: JemModel, images: Tensor): Record<'logits' | 'f' | 'gradientNorm', Tensor> {
+function withGradient(model: JemModel, images: Tensor): Record<'logits' | 'f' | 'gradientNorm', Tensor> {
   const x = images.detach()
   x.requiresGrad = true
   const { logits, f } = model.forward(x)
@@ -49,51 +43,51 @@ function judge(model: JemModel, images: Tensor): Record<'logits' | 'f' | 'gradie
   return { logits: logits.detach(), f: f.detach(), gradientNorm: l2Norm(gradient, { axes: [1, 2, 3] }) }
 }
 
-/** How well each score tells a set from the test data. */
-export type OodResult = { n: number } & Record<ScoreName, { auroc: number }>
-
-/** AUROC of each score, the test images being positive. Throws DataError where a score is NaN. */
-export function oodMetrics(test: Scores, other: Scores): OodResult {
-  const area = (name: ScoreName) => ({ auroc: auroc(test[name], other[name]) })
-  return { n: other.logpx.length, logpx: area('logpx'), maxprob: area('maxprob'), mass: area('mass') }
-}
-
-export interface Evaluation extends ClassificationMetrics {
-  ood: Record<string, OodResult>
-}
-
-export interface EvaluateOptions extends ScoreOptions {
-  /** Sets that the model was not trained on, by the name to report them under. */
-  ood?: Readonly<Record<string, Dataset>>
-}
-
 /**
- * Accuracy, NLL, calibration error, and the AUROC of the three scores for each out-of-distribution set, under the same
- * noise for all sets. `onProgress` counts images over all of them. Throws DataError where a score is not a number.
+ * Scores by which in-distribution images are told from others; a higher one means more in-distribution.
+ *
+ * - `logpx`, `maxprob`, `mass`: f(x), max p(y|x) and −‖∂f/∂x‖₂, those of the released code (`eval_wrn_ebm.py`, `--eval
+ *   OOD`, score_fn px, py and pxgrad).
+ * - `maxlogit`: max_y f(x)[y] (Hendrycks et al. 2022, arXiv 1911.11132).
+ * - `entropy`: Σ_y p(y|x) log p(y|x), the negative entropy.
+ * - `typicality`: −|f(x) − mean f over in-distribution images|: the typicality test of Nalisnick et al. 2019 (arXiv
+ *   1906.02994) for one image at a time; f's unknown constant cancels.
  */
-export async function evaluate(
-  model: JemModel,
-  test: Dataset,
-  { ood = {}, ...options }: EvaluateOptions,
-): Promise<Evaluation> {
-  const { classes } = model.options
-  const others = Object.entries(ood)
-  let before = 0
-  const scored = async (data: Dataset): Promise<Scores> => {
-    const scores = await scoreImages(model, data, {
-      ...options,
-      onProgress: (done) => options.onProgress?.(before + done),
-    })
-    before += data.count
-    return scores
+export const scoreNames = ['logpx', 'maxprob', 'mass', 'maxlogit', 'entropy', 'typicality'] as const
+export type ScoreName = (typeof scoreNames)[number]
+
+/** How tables and axes call each score. */
+export const scoreLabels: Readonly<Record<ScoreName, string>> = {
+  logpx: 'log p(x)',
+  maxprob: 'max p(y|x)',
+  mass: '−‖∂log p/∂x‖₂',
+  maxlogit: 'max logit',
+  entropy: '−entropy of p(y|x)',
+  typicality: 'typicality',
+}
+
+export type Scores = Record<ScoreName, Numbers>
+
+/** The scores of each image, [n] each, in float64 where they are made from logits, so that confident images keep their
+ *  order. `meanF`: mean f over in-distribution images (`typicality`). Throws DataError where a logit is not finite. */
+export function scoresOf({ logits, f, gradientNorm }: Required<Outputs>, classes: number, meanF: number): Scores {
+  const probabilities = softmaxRows(logits, classes)
+  const perImage = (value: (row: number) => number): Float64Array =>
+    Float64Array.from({ length: f.length }, (_, i) => value(i * classes))
+  const over = (row: number, best: (value: number, k: number) => number, start: number): number => {
+    let value = start
+    for (let k = row; k < row + classes; k++) value = best(value, k)
+    return value
   }
-  const labels = test.labels
-  if (others.length === 0) {
-    const { logits } = await predict(model, test, (x) => ({ logits: model.forward(x).logits }), options)
-    return { ...classificationMetrics(logits, labels, classes), ood: {} }
+  return {
+    logpx: f,
+    maxprob: perImage((row) => over(row, (value, k) => Math.max(value, probabilities[k]), 0)),
+    mass: Float64Array.from(gradientNorm, (norm) => -norm),
+    maxlogit: perImage((row) => over(row, (value, k) => Math.max(value, logits[k]), Number.NEGATIVE_INFINITY)),
+    // p log p → 0 as p → 0.
+    entropy: perImage((row) =>
+      over(row, (value, k) => value + (probabilities[k] > 0 ? probabilities[k] * Math.log(probabilities[k]) : 0), 0),
+    ),
+    typicality: Float64Array.from(f, (value) => -Math.abs(value - meanF)),
   }
-  const inside = await scored(test)
-  const results: Record<string, OodResult> = {}
-  for (const [name, data] of others) results[name] = oodMetrics(inside, await scored(data))
-  return { ...classificationMetrics(inside.logits, labels, classes), ood: results }
 }

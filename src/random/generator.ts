@@ -15,6 +15,7 @@ export const purposes = {
   dropout: 7,
   picture: 8,
   evaluation: 9,
+  attack: 10,
 } as const
 export type Purpose = keyof typeof purposes
 

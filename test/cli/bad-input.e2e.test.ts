@@ -173,13 +173,21 @@ describe('a run folder', () => {
     )
     expect(await refused(folder, ['eval', '--run', run])).toMatch(/single file .* no test part\n {2}hint: .*--data/)
     expect(await refused(folder, ['eval', '--run', run, '--data', 'mnist'])).toContain(
-      'mnist: images must be 12×12×1, as those the run was trained on, got 28×28×1',
+      'mnist: images must be 12×12×1, as those of train-images-idx3-ubyte, got 28×28×1',
     )
     const fits = ['eval', '--run', run, '--data', data, '--json', '-']
     expect(await refused(folder, [...fits, '--ood', 'fashion-mnist'])).toContain(
       'fashion-mnist: images must be 12×12×1',
     )
     expect(await refused(folder, [...fits, '--ood', 'cifar10'])).toContain('cifar10: the test split was not found')
+    expect(await refused(folder, [...fits, '--suite', 'acuracy'])).toMatch(
+      /unknown suite 'acuracy'.*\n {2}hint: did you mean accuracy\?/,
+    )
+    expect(await refused(folder, [...fits, '--images', '19'])).toMatch(/19 test images, fewer than the 20 bins/)
+    expect(await refused(folder, [...fits, '--sigma', '-1'])).toContain('--sigma must be a number >= 0, got "-1"')
+    expect(await refused(folder, [...fits, '--baseline', empty])).toContain(`no checkpoint in ${empty}`)
+    writeFileSync(join(run, 'eval.json'), '{"version": 2}')
+    expect(await refused(folder, fits)).toMatch(/eval\.json has evaluation version 2; this program reads 1\n {2}hint: /)
   })
 
   it('with a damaged checkpoint gives the one before, and says so; with two, an error', async () => {

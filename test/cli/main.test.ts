@@ -50,12 +50,20 @@ describe('commands get their options', () => {
         ...{ seed: 1, device: 'cpu', threads: 2 },
       },
     ],
-    ['eval --run r', { name: 'eval', run: 'r', ood: [], device: 'auto', threads: 0 }],
+    ['eval --run r', { name: 'eval', run: 'r', equalSizes: true, resamples: 1000, device: 'auto', threads: 0 }],
     [
-      'eval --run r --data mnist --ood fashion-mnist svhn --ood dir --json -',
+      'eval --run r --data mnist --ood fashion-mnist,svhn uniform --ood dir --json -',
       {
-        ...{ name: 'eval', run: 'r', data: 'mnist', ood: ['fashion-mnist', 'svhn', 'dir'], json: '-' },
-        ...{ device: 'auto', threads: 0 },
+        ...{ name: 'eval', run: 'r', data: 'mnist', ood: ['fashion-mnist', 'svhn', 'uniform', 'dir'], json: '-' },
+        ...{ equalSizes: true, resamples: 1000, device: 'auto', threads: 0 },
+      },
+    ],
+    [
+      'eval --run r --suite ood,accuracy --baseline b --sigma 0 --seed 3 --images 50 --channels 3 --resize 32 ' +
+        '--no-equal-sizes --resamples 0 --out o',
+      {
+        ...{ name: 'eval', run: 'r', suite: ['ood', 'accuracy'], baseline: 'b', sigma: 0, seed: 3, images: 50 },
+        ...{ channels: 3, resize: 32, equalSizes: false, resamples: 0, out: 'o', device: 'auto', threads: 0 },
       },
     ],
     [

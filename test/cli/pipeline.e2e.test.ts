@@ -50,21 +50,38 @@ describe('from training to judgement', { timeout: 120_000 }, () => {
     const { stderr: notice } = await done(`sample --run ${run} --out ${png} --n 17 --steps 0`)
     expect(notice).toBe('notice: the replay buffer holds only 16 samples\n')
 
-    const json = join(folder, 'eval.json')
-    const { stdout } = await done(`eval --run ${run} --ood ${folder} --json ${json}`)
-    expect(stdout).toContain('with noise of standard deviation 0.03 on all images')
-    const result = JSON.parse(readFileSync(json, 'utf8'))
-    expect(result).toMatchObject({ n: 24, weights: 'average', step: 6 })
-    for (const key of ['accuracy', 'nll', 'ece15', 'ece20']) expect(typeof result[key], key).toBe('number')
-    const [[, against]] = Object.entries(result.ood) as [string, Record<string, { auroc: number } & number>][]
-    expect(against.n).toBe(24)
-    // The same images on both sides: each differs from its twin by noise alone.
-    for (const score of ['logpx', 'maxprob', 'mass']) {
-      expect(against[score].auroc).toBeGreaterThan(0.3)
-      expect(against[score].auroc).toBeLessThan(0.7)
+    // `folder` is the test set itself: the same images on both sides, each with noise of its own.
+    const out = join(folder, 'judged')
+    const { stdout } = await done(`eval --run ${run} --ood ${folder},uniform --out ${out} --resamples 50`)
+    expect(stdout).toContain('24 test images, noise of standard deviation 0.03, seed 1')
+    const result = JSON.parse(readFileSync(join(out, 'eval.json'), 'utf8'))
+    expect(result).toMatchObject({ version: 1, run: { step: 6, weights: 'average' } })
+    const { accuracy, calibration, ood } = result.suites
+    expect(accuracy.on).toEqual({ data: expect.any(String), split: 'test', images: 24, sigma: 0.03, seed: 1 })
+    expect(calibration.models[0].scaled.fittedOn).toMatchObject({ split: 'validation', images: 8 })
+    expect(ood.sets.map(({ on }: { on: { images: number } }) => on.images)).toEqual([24, 24])
+    for (const [score, { auroc, intervals }] of Object.entries<{ auroc: number; intervals: { auroc: number[] } }>(
+      ood.sets[0].models[0].scores,
+    )) {
+      expect(auroc, score).toBeGreaterThan(0.3)
+      expect(auroc, score).toBeLessThan(0.7)
+      expect(intervals.auroc[0], score).toBeLessThanOrEqual(auroc)
+      expect(intervals.auroc[1], score).toBeGreaterThanOrEqual(auroc)
     }
-    expect(JSON.parse((await done(`eval --run ${run} --json -`)).stdout)).toMatchObject({ n: 24, ood: {} })
+    expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('FPR at 95 % TPR')
     expect(snapshot(run)).toEqual(before)
+
+    // A suite that is judged again replaces its result; the others stay.
+    await done(`eval --run ${run} --suite accuracy --sigma 0 --out ${out}`)
+    const again = JSON.parse(readFileSync(join(out, 'eval.json'), 'utf8')).suites
+    expect(again).toEqual({
+      calibration,
+      ood,
+      accuracy: { ...accuracy, on: { ...accuracy.on, sigma: 0 }, models: [expect.anything()] },
+    })
+    const printed = JSON.parse((await done(`eval --run ${run} --suite accuracy --json - --baseline ${run}`)).stdout)
+    const [ours, baseline] = printed.suites.accuracy.models
+    expect(baseline).toEqual({ ...ours, name: 'baseline' })
   })
 
   it('Ctrl-C saves and leaves with 130, and --resume ends with the same bits', async () => {

@@ -1,6 +1,7 @@
 import { parseHTML } from 'linkedom'
 import { describe, expect, it } from 'vitest'
 import { DataError } from '../../src/errors.ts'
+import { histogramSets } from '../../src/eval/histograms.ts'
 import { reliabilityBins } from '../../src/eval/metrics.ts'
 import { reliabilityDiagram, scoreHistogram, trainingCurves } from '../../src/eval/plots.ts'
 import { smooth, thin } from '../../src/eval/smooth.ts'
@@ -32,10 +33,12 @@ describe('training curves', () => {
 
 describe('score histogram', () => {
   it('names every set in its legend, escaped, and follows light and dark', () => {
-    const svg = scoreHistogram([
-      { name: 'a<b', values: [1, 2, 3] },
-      { name: 'c & d', values: Float32Array.of(4, 5, 6) },
-    ])
+    const svg = scoreHistogram(
+      histogramSets('score', [
+        { name: 'a<b', values: [1, 2, 3] },
+        { name: 'c & d', values: Float32Array.of(4, 5, 6) },
+      ]),
+    )
     const { document } = parseHTML(svg)
     const texts = [...document.querySelectorAll('text')].map((text) => text.textContent)
     expect(texts).toContain('a<b')
@@ -46,7 +49,8 @@ describe('score histogram', () => {
 
   it('keeps a legend of many sets inside the picture', () => {
     const names = ['cifar10 test', 'svhn', 'cifar100', 'fashion-mnist', 'interpolated', 'celeba']
-    const svg = scoreHistogram(names.map((name, i) => ({ name, values: [i, i + 1] })))
+    const sets = names.map((name, i) => ({ name, values: [i, i + 1] }))
+    const svg = scoreHistogram(histogramSets('score', sets))
     const { document } = parseHTML(svg)
     for (const text of document.querySelectorAll('text')) {
       if (names.includes(text.textContent ?? '')) expect(Number(text.getAttribute('x'))).toBeLessThan(420 - 48 - 60)
@@ -54,9 +58,9 @@ describe('score histogram', () => {
   })
 
   it('refuses no sets, an empty set and NaN', () => {
-    expect(() => scoreHistogram([])).toThrow(DataError)
-    expect(() => scoreHistogram([{ name: 'a', values: [] }])).toThrow('no values')
-    expect(() => scoreHistogram([{ name: 'a', values: [1, Number.NaN] }])).toThrow('1 of 2 values are NaN')
+    expect(() => histogramSets('score', [])).toThrow(DataError)
+    expect(() => histogramSets('score', [{ name: 'a', values: [] }])).toThrow('no values')
+    expect(() => histogramSets('score', [{ name: 'a', values: [1, Number.NaN] }])).toThrow('1 of 2 values are NaN')
   })
 })
 

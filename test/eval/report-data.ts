@@ -1,40 +1,125 @@
 import { encode } from 'fast-png'
-import { classificationMetrics } from '../../src/eval/metrics.ts'
-import type { ReportData } from '../../src/eval/report.ts'
+import { detectionMetrics } from '../../src/eval/detection.ts'
+import { histogramSets } from '../../src/eval/histograms.ts'
+import {
+  calibrationErrorOfBins,
+  maximumCalibrationError,
+  type ReliabilityBin,
+  reliabilityBins,
+} from '../../src/eval/metrics.ts'
+import type { EvaluationReport } from '../../src/eval/report/evaluation.ts'
+import { scoreNames } from '../../src/eval/scores.ts'
+import type { AccuracyResult } from '../../src/eval/suites/accuracy.ts'
+import { binCounts, type CalibrationErrors, type CalibrationResult } from '../../src/eval/suites/calibration.ts'
+import type { OodResult, ScoreResult } from '../../src/eval/suites/ood.ts'
+import type { MeasuredOn } from '../../src/eval/suites/suite.ts'
 import { defaultConfig } from '../../src/jem/config.ts'
 
 /** A report with every section filled from invented numbers, to test and to look at. */
-export function syntheticReport(): ReportData {
+export function syntheticReport(): EvaluationReport {
   const random = lcg(7)
   const normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
-  const logits: number[] = []
-  const labels: number[] = []
-  for (let i = 0; i < 2000; i++) {
-    const label = i % 10
-    labels.push(label)
-    for (let k = 0; k < 10; k++) logits.push(1.4 * normal() + (k === label ? 5 : 0))
-  }
-  const { reliability, ...results } = classificationMetrics(logits, labels, 10)
-  const scores = (mean: number, spread: number) => Float64Array.from({ length: 2000 }, () => mean + spread * normal())
-  return {
-    title: 'A joint energy-based model of handwritten digits',
-    subtitle: 'WRN-10-1 trained on 10,000 MNIST digits: one network that classifies, samples and scores.',
-    createdAt: '2026-11-05 14:20',
-    results,
-    ood: [
-      { name: 'fashion-mnist', n: 2000, logpx: 0.9871, maxprob: 0.9412, mass: 0.9034 },
-      { name: 'noise', n: 500, logpx: 0.9998, maxprob: 0.97 },
+  const test: MeasuredOn = { data: 'mnist', split: 'test', images: 2000, sigma: 0.1, seed: 1 }
+  const on = (data: string, images = 2000): MeasuredOn => ({ ...test, data, images })
+  const accuracy: AccuracyResult = {
+    on: test,
+    models: [
+      { name: 'run', accuracy: 0.9585, nll: 0.1811 },
+      { name: 'baseline', accuracy: 0.972, nll: 0.2042 },
     ],
-    training: {
-      model: 'wrn-10-1',
-      data: 'mnist (10,000 images, 28×28×1)',
-      device: 'cpu, 2 threads, AVX-512',
-      recipe: 'he initialisation, energy regulariser 0.05, labelled batch 128, EMA 0.99',
-      parameters: 77_754,
-      steps: 2400,
-      seconds: 412.3,
-      imageStepsPerSecond: 9123.4,
-      peakBytes: 143_200_000,
+  }
+  const errors = (overconfidence: number): CalibrationErrors => {
+    const confidence = Float64Array.from({ length: 2000 }, () => 1 - 0.6 * random() ** 3)
+    const correct = Array.from(confidence, (c) => random() < c - overconfidence)
+    const finite = (bin: ReliabilityBin) => (bin.count > 0 ? bin : { ...bin, confidence: null, accuracy: null })
+    const bins = binCounts.map((count) => {
+      const diagram = reliabilityBins(confidence, correct, count)
+      return {
+        count,
+        ece: calibrationErrorOfBins(diagram),
+        mce: maximumCalibrationError(diagram),
+        diagram: diagram.map(finite),
+      }
+    })
+    return { bins, brier: 0.081, nll: 0.1811 }
+  }
+  const calibration: CalibrationResult = {
+    on: test,
+    models: [
+      {
+        name: 'run',
+        asTrained: errors(0.03),
+        scaled: {
+          ...{ temperature: 1.234, atLimit: false },
+          fittedOn: { ...test, split: 'validation', images: 1000 },
+          errors: errors(0),
+        },
+      },
+      { name: 'baseline', asTrained: errors(0.12), scaled: { missing: 'the run held no images out of training' } },
+    ],
+  }
+  const sets = ['fashion-mnist', 'interpolation', 'uniform <noise>']
+  const drawn = (mean: number) => Float64Array.from({ length: 2000 }, () => mean + normal())
+  const scores = (shift: number): Record<string, ScoreResult> => {
+    const metrics = detectionMetrics(drawn(shift), drawn(0))
+    const interval = (value: number): [number, number] => [Math.max(0, value - 0.01), Math.min(1, value + 0.01)]
+    const intervals = Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name, interval(value)]))
+    return Object.fromEntries(
+      scoreNames.map((name) => [name, { ...metrics, intervals: intervals as ScoreResult['intervals'] }]),
+    )
+  }
+  const ood: OodResult = {
+    on: test,
+    bootstrap: { resamples: 1000, level: 0.95, method: 'percentile', seed: 1 },
+    equalSizes: true,
+    typicality: { on: { ...test, split: 'validation', images: 1000 } },
+    sets: sets.map((name, i) => ({
+      on: on(name),
+      inside: 2000,
+      models: ['run', 'baseline'].map((model) => ({ name: model, scores: scores(i + 1) })),
+    })),
+    histograms: scoreNames.map((name) =>
+      histogramSets(name, [
+        { name: 'mnist', values: drawn(4) },
+        ...sets.map((set, i) => ({ name: set, values: drawn(3 - i) })),
+      ]),
+    ),
+  }
+  return {
+    evaluation: {
+      version: 1,
+      run: { model: 'wrn-10-1', data: 'mnist', step: 2400, weights: 'average', seed: 1 },
+      judgedAt: '2026-11-05T14:20:11.000Z',
+      suites: { accuracy, calibration, ood },
+      pictures: {},
+    },
+    pictures: {},
+    folder: 'runs/<mnist> & "more"',
+    run: {
+      config: {
+        ...defaultConfig,
+        model: 'wrn-10-1',
+        init: 'he',
+        sigma: 0.1,
+        lr: 1e-3,
+        warmupSteps: 50,
+        bufferSize: 2000,
+      },
+      data: {
+        ...{
+          source: 'mnist',
+          name: 'mnist',
+          height: 28,
+          width: 28,
+          channels: 1,
+          classes: 10,
+          count: 10_000,
+          crc32: '',
+        },
+        classNames: Array.from({ length: 10 }, (_, i) => String(i)),
+      },
+      step: 2400,
+      weights: 'average',
     },
     curves: Array.from({ length: 2400 }, (_, step) => ({
       step,
@@ -45,47 +130,13 @@ export function syntheticReport(): ReportData {
       accuracy: Math.min(1, 1 - 0.9 * Math.exp(-step / 250) + 0.03 * normal()),
       validationAccuracy: step % 240 === 239 ? 1 - 0.9 * Math.exp(-step / 270) : undefined,
     })),
-    samples: [{ png: noisePng(12 * 29, 8 * 29, random), caption: '96 samples from fresh chains, 400 steps' }],
-    classSamples: {
-      png: noisePng(10 * 29, 10 * 29, random),
-      caption: 'Ten samples of each class',
-      rowLabels: Array.from({ length: 10 }, (_, i) => String(i)),
-    },
-    chain: {
-      png: noisePng(12 * 29, 4 * 29, random),
-      caption: 'From uniform noise to a digit: four chains',
-      columnLabels: Array.from({ length: 12 }, (_, i) => String(i * 20)),
-    },
-    scores: [
-      {
-        label: 'log p(x) + const',
-        sets: [
-          { name: 'mnist test', values: scores(8, 1) },
-          { name: 'fashion-mnist', values: scores(3, 2.4) },
-          { name: 'noise', values: scores(-1, 0.5) },
-        ],
-      },
-      {
-        label: 'max p(y|x)',
-        sets: [
-          { name: 'mnist test', values: scores(8, 1).map((z) => 1 / (1 + Math.exp(-z / 2))) },
-          { name: 'fashion-mnist', values: scores(1, 1).map((z) => 1 / (1 + Math.exp(-z))) },
-        ],
-      },
-    ],
-    reliability,
-    config: {
-      ...defaultConfig,
-      model: 'wrn-10-1',
-      init: 'he',
-      sigma: 0.1,
-      lr: 1e-3,
-      warmupSteps: 50,
-      bufferSize: 2000,
-    },
-    defaults: { ...defaultConfig },
-    notes: ['Accuracy is measured without test-time noise; the paper adds σ = 0.03 <b>noise</b> & "more".'],
+    defaults: defaultConfig,
   }
+}
+
+/** A grid of rings on noise, to stand for samples. */
+export function gridPicture(columns: number, rows: number): Uint8Array {
+  return noisePng(columns * 29, rows * 29, lcg(3))
 }
 
 function noisePng(width: number, height: number, random: () => number): Uint8Array {

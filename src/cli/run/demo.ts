@@ -2,11 +2,13 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadDataset } from '../../data/catalog.ts'
 import type { Dataset } from '../../data/dataset.ts'
-import { type ClassificationMetrics, classificationMetrics, auroc as rocArea } from '../../eval/metrics.ts'
+import { type Evaluation, judge, saveEvaluation } from '../../eval/evaluation.ts'
 import { chains, filmStrip, type Images, noiseImages, pickImages, saveImages } from '../../eval/pictures.ts'
 import type { TrainingPoint } from '../../eval/plots.ts'
-import type { ReportData } from '../../eval/report.ts'
-import { type Scores, scoreImages } from '../../eval/scores.ts'
+import type { Section } from '../../eval/report/html.ts'
+import { type AccuracyResult, accuracy } from '../../eval/suites/accuracy.ts'
+import { type CalibrationResult, calibration } from '../../eval/suites/calibration.ts'
+import { type OodResult, ood } from '../../eval/suites/ood.ts'
 import { writeFileAtomic } from '../../io/atomic.ts'
 import { defaultConfig, type JemConfig } from '../../jem/config.ts'
 import type { LoadedRun } from '../../jem/loadRun.ts'
@@ -38,11 +40,12 @@ interface Training {
   peakBytes: number
 }
 
-interface Judgement {
-  classification: ClassificationMetrics
+/** What the demo tells of its evaluation on the terminal. */
+interface Headline {
+  accuracy: AccuracyResult['models'][number]
+  ece15: number
+  /** Against Fashion-MNIST. */
   auroc: Record<'logpx' | 'maxprob' | 'mass', number>
-  test: Scores
-  ood: Scores
 }
 
 /** Trains, draws, judges and reports; see `declareDemo`. `limit`: seconds after which training stops. */
@@ -64,15 +67,20 @@ export async function runDemo(
   const run = openRun(out, device, context)
   try {
     context.stderr.write('judging and drawing …\n')
-    const test = loadDataset('mnist', { split: 'test' })
-    const fashion = loadDataset('fashion-mnist', { split: 'test' })
-    const judgement = await judge(run, test, fashion)
+    const suites = [accuracy(), calibration(), ood({ sets: [loadDataset('fashion-mnist', { split: 'test' })] })]
+    const { evaluation } = await judge(suites, {
+      run,
+      test: loadDataset('mnist', { split: 'test' }),
+      training: () => digits,
+      sigma: config.sigma,
+      seed: config.seed,
+      signal: context.signal,
+    })
     const pictures = await draw(run, out)
-    const { renderReport } = await import('../../eval/report.ts')
+    saveEvaluation(out, evaluation, {})
     const report = join(out, 'report.html')
-    writeFileAtomic(report, renderReport(reportOf(run, out, training, judgement, pictures, test, fashion)))
-    writeFileAtomic(join(out, 'eval.json'), `${JSON.stringify(evaluationOf(judgement, fashion), null, 2)}\n`)
-    context.stdout.write(summary(judgement, training, { ...pictures, report }))
+    writeFileAtomic(report, await reportOf(run, out, training, evaluation, pictures))
+    context.stdout.write(summary(headlineOf(evaluation), training, { ...pictures, report }))
   } finally {
     run.model.dispose()
   }
@@ -147,22 +155,6 @@ async function train(
   }
 }
 
-async function judge(run: LoadedRun, test: Dataset, fashion: Dataset): Promise<Judgement> {
-  const options = { sigma: run.config.sigma, seed: run.config.seed }
-  const inside = await scoreImages(run.model, test, options)
-  const outside = await scoreImages(run.model, fashion, options)
-  return {
-    classification: classificationMetrics(inside.logits, test.labels, test.classes),
-    auroc: {
-      logpx: rocArea(inside.logpx, outside.logpx),
-      maxprob: rocArea(inside.maxprob, outside.maxprob),
-      mass: rocArea(inside.mass, outside.mass),
-    },
-    test: inside,
-    ood: outside,
-  }
-}
-
 /** Writes samples.png, classes.png and chain.png; returns their paths. */
 async function draw(run: LoadedRun, out: string): Promise<{ samples: string; classes: string; chain: string }> {
   const { model, config, data } = run
@@ -194,80 +186,80 @@ async function draw(run: LoadedRun, out: string): Promise<{ samples: string; cla
   return paths
 }
 
-function evaluationOf({ classification, auroc }: Judgement, fashion: Dataset): object {
-  const { n, accuracy, nll, ece15, ece20, brier } = classification
-  const { logpx, maxprob, mass } = auroc
-  const ood = {
-    [fashion.name]: { n: fashion.count, logpx: { auroc: logpx }, maxprob: { auroc: maxprob }, mass: { auroc: mass } },
+function headlineOf({ suites }: Evaluation): Headline {
+  const against = (suites.ood as OodResult).sets[0].models[0].scores
+  return {
+    accuracy: (suites.accuracy as AccuracyResult).models[0],
+    ece15: (suites.calibration as CalibrationResult).models[0].asTrained.bins[0].ece,
+    auroc: { logpx: against.logpx!.auroc, maxprob: against.maxprob!.auroc, mass: against.mass!.auroc },
   }
-  return { n, accuracy, nll, ece15, ece20, brier, ood }
 }
 
-function reportOf(
+async function reportOf(
   run: LoadedRun,
   out: string,
   training: Training,
-  { classification, auroc, test: inside, ood: outside }: Judgement,
-  pictures: { samples: string; classes: string; chain: string },
-  test: Dataset,
-  fashion: Dataset,
-): ReportData {
+  evaluation: Evaluation,
+  paths: Record<'samples' | 'classes' | 'chain', string>,
+): Promise<string> {
+  const [html, { evaluationSections }, { configurationSection, runSection, trainingSection }] = await Promise.all([
+    import('../../eval/report/html.ts'),
+    import('../../eval/report/sections.ts'),
+    import('../../eval/report/run.ts'),
+  ])
   const { config, data, model } = run
-  const { reliability, ...results } = classification
-  const histogram = (label: string, score: 'logpx' | 'maxprob' | 'mass') => ({
-    label,
-    sets: [
-      { name: test.name, values: inside[score] },
-      { name: fashion.name, values: outside[score] },
+  const samples: Section = {
+    title: 'Samples',
+    html:
+      html.pictures([
+        {
+          png: readFileSync(paths.samples),
+          caption: `100 samples from the replay buffer, chosen at random, after ${settlingSteps} more steps`,
+        },
+        {
+          png: readFileSync(paths.classes),
+          caption: `The first ten samples of each class in the replay buffer, after ${settlingSteps} more steps given the class`,
+          rowLabels: data.classNames,
+        },
+      ]) +
+      html.picture({
+        png: readFileSync(paths.chain),
+        caption: 'Fresh chains from uniform noise, one for each class',
+        columnLabels: filmSteps.map(String),
+        room: 960,
+      }),
+  }
+  return html.page({
+    title: 'A joint energy-based model of handwritten digits',
+    byline: [
+      `${config.model} trained on ${data.count} MNIST digits: one network that classifies, samples and scores.`,
+      evaluation.judgedAt.slice(0, 16).replace('T', ' '),
+    ],
+    sections: [
+      samples,
+      ...evaluationSections(evaluation, {}),
+      trainingSection(metricsOf(out)),
+      {
+        title: 'Notes',
+        html: html.paragraphs([
+          `Images are judged under the noise they were trained with (sigma ${config.sigma}), as the released code does.`,
+          `Weights are the moving average over training (decay ${config.ema}).`,
+        ]),
+      },
+      runSection({
+        model: config.model,
+        data: `${data.name} (${data.count} images, ${data.height}×${data.width}×${data.channels})`,
+        device: model.parameters()[0].device,
+        recipe: 'langevin demo',
+        parameters: model.parameterCount(),
+        steps: training.steps,
+        seconds: training.seconds,
+        imageStepsPerSecond: training.imageSteps / training.seconds,
+        peakBytes: training.peakBytes,
+      }),
+      configurationSection({ ...config }, { ...defaultConfig }),
     ],
   })
-  return {
-    title: 'A joint energy-based model of handwritten digits',
-    subtitle: `${config.model} trained on ${data.count} MNIST digits: one network that classifies, samples and scores.`,
-    createdAt: new Date().toISOString().slice(0, 16).replace('T', ' '),
-    results,
-    ood: [{ name: fashion.name, n: fashion.count, ...auroc }],
-    training: {
-      model: config.model,
-      data: `${data.name} (${data.count} images, ${data.height}×${data.width}×${data.channels})`,
-      device: run.model.parameters()[0].device,
-      recipe: 'langevin demo',
-      parameters: model.parameterCount(),
-      steps: training.steps,
-      seconds: training.seconds,
-      imageStepsPerSecond: training.imageSteps / training.seconds,
-      peakBytes: training.peakBytes,
-    },
-    curves: metricsOf(out),
-    samples: [
-      {
-        png: pictures.samples,
-        caption: `100 samples from the replay buffer, chosen at random, after ${settlingSteps} more steps`,
-      },
-    ],
-    classSamples: {
-      png: pictures.classes,
-      caption: `The first ten samples of each class in the replay buffer, after ${settlingSteps} more steps given the class`,
-      rowLabels: data.classNames,
-    },
-    chain: {
-      png: pictures.chain,
-      caption: 'Fresh chains from uniform noise, one for each class',
-      columnLabels: filmSteps.map(String),
-    },
-    scores: [
-      histogram('log p(x) + constant', 'logpx'),
-      histogram('max p(y|x)', 'maxprob'),
-      histogram('−‖∂log p(x)/∂x‖₂', 'mass'),
-    ],
-    reliability,
-    config: { ...config },
-    defaults: { ...defaultConfig },
-    notes: [
-      `Images are judged under the noise they were trained with (sigma ${config.sigma}), as the released code does.`,
-      `Weights are the moving average over training (decay ${config.ema}).`,
-    ],
-  }
 }
 
 function metricsOf(out: string): TrainingPoint[] {
@@ -276,14 +268,14 @@ function metricsOf(out: string): TrainingPoint[] {
 }
 
 function summary(
-  { classification, auroc }: Judgement,
+  { accuracy, ece15, auroc }: Headline,
   training: Training,
   paths: { samples: string; classes: string; chain: string; report: string },
 ): string {
   const percent = (share: number): string => `${(100 * share).toFixed(2)} %`
   const table = formatTable([
-    ['test accuracy', percent(classification.accuracy)],
-    ['calibration error (15 bins)', percent(classification.ece15)],
+    ['test accuracy', percent(accuracy.accuracy)],
+    ['calibration error (15 bins)', percent(ece15)],
     ['AUROC against Fashion-MNIST: log p(x)', auroc.logpx.toFixed(4)],
     ['                             max p(y|x)', auroc.maxprob.toFixed(4)],
     ['                             −‖∂log p/∂x‖', auroc.mass.toFixed(4)],

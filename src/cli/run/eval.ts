@@ -1,48 +1,150 @@
-import { statSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { loadDataset } from '../../data/catalog.ts'
-import type { Dataset } from '../../data/dataset.ts'
+import { type Dataset, takeImages } from '../../data/dataset.ts'
+import { checkSameSize, loadOod } from '../../data/ood.ts'
 import { ConfigError, DataError } from '../../errors.ts'
-import { type Evaluation, evaluate } from '../../eval/scores.ts'
+import { type Evaluation, judge, readEvaluation, saveEvaluation } from '../../eval/evaluation.ts'
+import type { TrainingPoint } from '../../eval/plots.ts'
+import { accuracy } from '../../eval/suites/accuracy.ts'
+import { calibration } from '../../eval/suites/calibration.ts'
+import { ood } from '../../eval/suites/ood.ts'
+import type { Pictures, Suite } from '../../eval/suites/suite.ts'
 import { writeFileAtomic } from '../../io/atomic.ts'
+import { discard } from '../../io/discard.ts'
 import type { DataDescription } from '../../jem/checkpoint.ts'
+import { defaultConfig } from '../../jem/config.ts'
 import type { LoadedRun } from '../../jem/loadRun.ts'
-import type { EvalOptions } from '../commands/eval.ts'
+import { Generator } from '../../random/generator.ts'
+import type { EvalOptions, SuiteName } from '../commands/eval.ts'
 import type { CliContext } from '../context.ts'
 import { openDevice } from '../device.ts'
 import { openRun } from '../load-run.ts'
 import { slowProgress } from '../slow-progress.ts'
 import { formatTable } from '../table.ts'
 
+interface Inputs {
+  run: LoadedRun
+  test: Dataset
+  options: EvalOptions
+  seed: number
+}
+
+/** Those that take seconds. */
+const defaultSuites: readonly SuiteName[] = ['accuracy', 'calibration', 'ood']
+
+/** Makes each suite from the command's options. */
+const suiteMakers: Record<SuiteName, (inputs: Inputs) => Suite> = {
+  accuracy: () => accuracy(),
+  calibration: () => calibration(),
+  ood: (inputs) =>
+    ood({
+      sets: oodSets(inputs),
+      equalSizes: inputs.options.equalSizes,
+      resamples: inputs.options.resamples,
+    }),
+}
+
 export async function runEval(options: EvalOptions, context: CliContext): Promise<void> {
+  const out = options.out ?? options.run
   const device = openDevice(options, context.stderr)
   const run = openRun(options.run, device, context)
+  let baseline: LoadedRun | undefined
   try {
-    const test = fitting(loadDataset(options.data ?? testSource(run.data), { split: 'test' }), run.data)
-    if (test.classes > run.data.classes) {
-      throw new DataError(`${test.name} has ${test.classes} classes, the run has ${run.data.classes}`, {
-        hint: 'judge with a set of the same classes, or give this one as --ood',
-      })
-    }
-    const ood = oodSets(options.ood, run.data)
-    const total = Object.values(ood).reduce((n, { count }) => n + count, test.count)
-    const progress = slowProgress({ stream: context.stderr, total, label: 'judge' })
-    const results = await evaluate(run.model, test, {
-      ood,
-      sigma: run.config.sigma,
-      seed: run.config.seed,
+    // What is there already is read first, so that a file of another version is told before the work.
+    if (existsSync(join(out, 'eval.json'))) readEvaluation(join(out, 'eval.json'))
+    baseline = options.baseline === undefined ? undefined : openBaseline(options.baseline, run, device, context)
+    const seed = options.seed ?? run.config.seed
+    const test = testSet(run, options, seed)
+    const inputs = { run, test, options, seed }
+    const suites = (options.suite ?? defaultSuites).map((name) => suiteMakers[name](inputs))
+    const judged = await judge(suites, {
+      run,
+      baseline,
+      test,
+      training: () => loadDataset(run.data.source, { split: 'train' }),
+      sigma: options.sigma ?? run.config.sigma,
+      seed,
       signal: context.signal,
-      onProgress: progress.update,
-    }).finally(progress.finish)
-    const json = `${JSON.stringify(asJson(results, run, options, test), null, 2)}\n`
+      progress: async (label, total, work) => {
+        const progress = slowProgress({ stream: context.stderr, total, label })
+        return work(progress.update).finally(progress.finish)
+      },
+    })
+    await save(out, options.run, run, judged)
+    const json = `${JSON.stringify(judged.evaluation, null, 2)}\n`
     if (options.json === '-') {
       context.stdout.write(json)
       return
     }
     if (options.json !== undefined) writeFileAtomic(options.json, json)
-    context.stdout.write(asText(results, run, test))
+    for (const suite of suites) context.stdout.write(asText(suite, judged.evaluation.suites[suite.name]))
+    context.stdout.write(`${join(out, 'report.html')}\n`)
   } finally {
     run.model.dispose()
+    baseline?.model.dispose()
   }
+}
+
+function asText(suite: Suite, result: object): string {
+  const tables = suite.tables(result).map(({ caption, head, rows }) => `${caption}\n\n${formatTable(rows, head)}\n`)
+  const notes = (suite.notes?.(result) ?? []).map((note) => `${note}\n`)
+  return `${tables.join('')}${notes.join('')}${notes.length > 0 ? '\n' : ''}`
+}
+
+function openBaseline(folder: string, run: LoadedRun, device: Parameters<typeof openRun>[1], context: CliContext) {
+  const baseline = openRun(folder, device, context)
+  try {
+    checkSameSize(baseline.data, run.data)
+    if (baseline.data.classes !== run.data.classes) {
+      throw new DataError(`${folder} has ${baseline.data.classes} classes, the run has ${run.data.classes}`, {
+        hint: 'give a baseline that was trained on the same data',
+      })
+    }
+    return baseline
+  } catch (error) {
+    baseline.model.dispose()
+    throw error
+  }
+}
+
+/** eval.json, its pictures, and the report made from both. */
+async function save(
+  out: string,
+  folder: string,
+  run: LoadedRun,
+  judged: { evaluation: Evaluation; pictures: Pictures },
+): Promise<void> {
+  const { renderEvaluation } = await import('../../eval/report/evaluation.ts')
+  const created = mkdirSync(out, { recursive: true })
+  try {
+    const saved = saveEvaluation(out, judged.evaluation, judged.pictures)
+    const html = renderEvaluation({ ...saved, run, folder, curves: metricsOf(folder), defaults: defaultConfig })
+    writeFileAtomic(join(out, 'report.html'), html)
+  } catch (error) {
+    if (created) discard(created)
+    throw error
+  }
+}
+
+/** The lines of a run's metrics.jsonl; none where it is missing. A last line that is being written is left out. */
+function metricsOf(folder: string): TrainingPoint[] {
+  const path = join(folder, 'metrics.jsonl')
+  if (!existsSync(path)) return []
+  const text = readFileSync(path, 'utf8')
+  const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n')
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as TrainingPoint)
+}
+
+function testSet(run: LoadedRun, { data, images, resize, channels }: EvalOptions, seed: number): Dataset {
+  const whole = loadDataset(data ?? testSource(run.data), { split: 'test', resize, channels })
+  checkSameSize(whole, run.data)
+  if (whole.classes > run.data.classes) {
+    throw new DataError(`${whole.name} has ${whole.classes} classes, the run has ${run.data.classes}`, {
+      hint: 'judge with a set of the same classes, or give this one as --ood',
+    })
+  }
+  return limited(whole, images, seed)
 }
 
 /** The test part of what the run was trained on. Throws ConfigError where there is none to tell apart. */
@@ -56,50 +158,46 @@ function testSource({ source }: DataDescription): string {
   return source
 }
 
+/** The natural images that are usually put against each data set. */
+const counterparts: Record<string, string[]> = {
+  mnist: ['fashion-mnist'],
+  'fashion-mnist': ['mnist'],
+  cifar10: ['svhn', 'cifar100'],
+  cifar100: ['svhn', 'cifar10'],
+  svhn: ['cifar10'],
+}
+
+/** What needs no files, and the counterparts that are on this machine. */
+function defaultOod({ name }: DataDescription): string[] {
+  const present = (counterparts[name] ?? []).filter((other) => {
+    try {
+      loadDataset(other, { split: 'test', limit: 1 })
+      return true
+    } catch (error) {
+      if (error instanceof DataError) return false
+      throw error
+    }
+  })
+  return [...present, 'interpolation', 'uniform']
+}
+
 /** Each set under its own name, or under what was typed where two have the same. */
-function oodSets(sources: readonly string[], data: DataDescription): Record<string, Dataset> {
-  const sets: Record<string, Dataset> = {}
-  for (const source of sources) {
-    const set = fitting(loadDataset(source, { split: 'test' }), data)
-    sets[Object.hasOwn(sets, set.name) ? source : set.name] = set
+function oodSets({ run, test, options, seed }: Inputs): Dataset[] {
+  const { images, resize, channels } = options
+  const sets: Dataset[] = []
+  for (const source of options.ood ?? defaultOod(run.data)) {
+    const whole = loadOod(source, test, { seed, resize, channels })
+    const name = sets.some((other) => other.name === whole.name) ? source : whole.name
+    sets.push({ ...limited(whole, images, seed), name })
   }
   return sets
 }
 
-/** Throws DataError unless the images have the size that the run was trained on: scores of other sizes do not compare. */
-function fitting(set: Dataset, run: DataDescription): Dataset {
-  const size = ({ height, width, channels }: Pick<Dataset, 'height' | 'width' | 'channels'>) =>
-    `${height}×${width}×${channels}`
-  if (size(set) === size(run)) return set
-  throw new DataError(`${set.name}: images must be ${size(run)}, as those the run was trained on, got ${size(set)}`, {
-    hint: 'choose a set of that size, or write this one as IDX or CIFAR files of that size first',
-  })
-}
+/** A stream of its own, beside those of noise (0), of the suites and of derived sets. */
+const imagesStream = 2
 
-function asJson(results: Evaluation, run: LoadedRun, options: EvalOptions, test: Dataset): object {
-  const { n, accuracy, nll, ece15, ece20, ood, brier, reliability } = results
-  const { config, step, weights } = run
-  const about = { run: options.run, step, weights, data: test.name, sigma: config.sigma }
-  return { n, accuracy, nll, ece15, ece20, ood, brier, ...about, reliability }
-}
-
-function asText(results: Evaluation, run: LoadedRun, test: Dataset): string {
-  const percent = (share: number) => `${(100 * share).toFixed(2)} %`
-  const rows = [
-    ['accuracy', percent(results.accuracy)],
-    ['NLL', `${results.nll.toFixed(4)} nats`],
-    ['ECE, 15 bins', percent(results.ece15)],
-    ['ECE, 20 bins', percent(results.ece20)],
-  ]
-  const ood = Object.entries(results.ood)
-  const noise =
-    run.config.sigma > 0 ? `with noise of standard deviation ${run.config.sigma} on all images` : 'without noise'
-  const head = `${test.name}, ${results.n} test images, ${noise}; step ${run.step}, ${run.weights} weights\n\n`
-  if (ood.length === 0) return head + formatTable(rows)
-  const table = ood.map(([name, { n, logpx, maxprob, mass }]) => [
-    name,
-    n,
-    ...[logpx, maxprob, mass].map(({ auroc }) => auroc.toFixed(4)),
-  ])
-  return `${head}${formatTable(rows)}\n${formatTable(table, ['AUROC against', 'n', 'log p(x)', 'max p(y|x)', '−‖∂log p/∂x‖₂'])}`
+/** At most `images` of the set, chosen at random. */
+function limited(data: Dataset, images: number | undefined, seed: number): Dataset {
+  if (images === undefined || images >= data.count) return data
+  return takeImages(data, new Generator(seed, 'evaluation', imagesStream).permutation(data.count).slice(0, images))
 }

@@ -13,6 +13,7 @@ header p{margin:.15rem 0;color:var(--soft);max-width:80ch}
 section{margin-top:2.75rem}
 h2{font-size:1.25rem;margin:0 0 1rem;padding-bottom:.4rem;border-bottom:1px solid var(--line)}
 p{max-width:70ch}
+p.note{font-size:.88rem;color:var(--soft);margin:.4rem 0}
 dl,dd,figure{margin:0}
 .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.8rem}
 .tiles>div{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.8rem 1rem}

@@ -1,0 +1,157 @@
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Dataset, takeImages } from '../data/dataset.ts'
+import { splitIndices } from '../data/loader.ts'
+import { DataError } from '../errors.ts'
+import { writeFileAtomic } from '../io/atomic.ts'
+import { describeData } from '../jem/checkpoint.ts'
+import type { LoadedRun } from '../jem/loadRun.ts'
+import { ScoreCache } from './score-cache.ts'
+import type { Pictures, ShowProgress, Suite, SuiteContext } from './suites/suite.ts'
+
+/** Raised whenever an eval.json of an older version could be misread. */
+const version = 1
+
+/** What eval.json holds. */
+export interface Evaluation {
+  version: number
+  /** The checkpoint that was judged. */
+  run: { model: string; data: string; step: number; weights: LoadedRun['weights']; seed: number }
+  /** ISO 8601, of the newest suite. */
+  judgedAt: string
+  /** Results by suite. */
+  suites: Record<string, object>
+  /** Names of each suite's PNG files in the folder `eval/` beside eval.json. */
+  pictures: Record<string, string[]>
+}
+
+export interface JudgeOptions {
+  run: LoadedRun
+  baseline?: LoadedRun
+  test: Dataset
+  /** Loads the training set of `run`; asked only where a suite needs it. */
+  training: () => Dataset
+  /** Standard deviation of the noise on all images; the released code judges under its training noise. */
+  sigma: number
+  seed: number
+  signal?: AbortSignal
+  progress?: ShowProgress
+}
+
+const silent: ShowProgress = (_label, _total, work) => work(() => {})
+
+/** Runs suites, one after another, on a trained run. Throws DataError, ConfigError. */
+export async function judge(
+  suites: readonly Suite[],
+  options: JudgeOptions,
+): Promise<{ evaluation: Evaluation; pictures: Pictures }> {
+  const context = contextOf(suites, options)
+  const { run } = options
+  const evaluation: Evaluation = {
+    version,
+    run: {
+      model: run.config.model,
+      data: run.data.name,
+      step: run.step,
+      weights: run.weights,
+      seed: run.config.seed,
+    },
+    judgedAt: '',
+    suites: {},
+    pictures: {},
+  }
+  const all: Record<string, Uint8Array> = {}
+  for (const suite of suites) {
+    context.signal.throwIfAborted()
+    const { result, pictures = {} } = await suite.run(context)
+    evaluation.suites[suite.name] = result
+    if (Object.keys(pictures).length > 0) evaluation.pictures[suite.name] = Object.keys(pictures)
+    Object.assign(all, pictures)
+  }
+  evaluation.judgedAt = new Date().toISOString()
+  return { evaluation, pictures: all }
+}
+
+function contextOf(suites: readonly Suite[], options: JudgeOptions): SuiteContext {
+  const { run, baseline, test, sigma, seed, progress = silent, signal = new AbortController().signal } = options
+  const gradients = suites.some(({ usesGradients }) => usesGradients)
+  const candidate = (name: string, run: LoadedRun) => ({
+    name,
+    run,
+    scores: new ScoreCache(run.model, { name, gradients, sigma, seed, signal, progress }),
+  })
+  let loaded: Dataset | undefined
+  const training = (): Dataset => (loaded ??= checkedTraining(options.training(), run))
+  const held = new Map<number, Dataset>()
+  return {
+    candidate: candidate('run', run),
+    baseline: baseline && candidate('baseline', baseline),
+    test,
+    training,
+    validation(of) {
+      const size = of.config.validationSize
+      if (size === 0) throw new DataError('the run held no images out of training')
+      const known = held.get(size)
+      if (known) return known
+      const data = training()
+      if (of.data.crc32 !== run.data.crc32) throw new DataError('it was trained on other data than the run')
+      const part = takeImages(data, splitIndices(data.labels, data.classes, size, -1).validation)
+      held.set(size, part)
+      return part
+    },
+    sigma,
+    seed,
+    signal,
+    progress,
+  }
+}
+
+/** Throws DataError unless these are the images that the run was trained on. */
+function checkedTraining(data: Dataset, { data: known }: LoadedRun): Dataset {
+  if (describeData(known.source, data).crc32 === known.crc32) return data
+  throw new DataError(`${known.source} is not what the run was trained on: its images have changed since`)
+}
+
+const pictureFolder = 'eval'
+
+/** Adds an evaluation to the folder's eval.json: suites that are there already are replaced, others kept where they judge
+ *  the same checkpoint. Returns what the file now holds, with all its pictures. */
+export function saveEvaluation(
+  folder: string,
+  evaluation: Evaluation,
+  pictures: Pictures,
+): { evaluation: Evaluation; pictures: Pictures } {
+  const path = join(folder, 'eval.json')
+  const before = existsSync(path) ? readEvaluation(path) : undefined
+  const isSame = before !== undefined && JSON.stringify(before.run) === JSON.stringify(evaluation.run)
+  const merged: Evaluation = isSame
+    ? {
+        ...evaluation,
+        suites: { ...before.suites, ...evaluation.suites },
+        pictures: { ...before.pictures, ...evaluation.pictures },
+      }
+    : evaluation
+  const all: Record<string, Uint8Array> = { ...pictures }
+  for (const name of Object.values(merged.pictures).flat())
+    all[name] ??= readFileSync(join(folder, pictureFolder, name))
+  if (Object.keys(pictures).length > 0) mkdirSync(join(folder, pictureFolder), { recursive: true })
+  for (const [name, png] of Object.entries(pictures)) writeFileAtomic(join(folder, pictureFolder, name), png)
+  writeFileAtomic(path, `${JSON.stringify(merged, null, 2)}\n`)
+  return { evaluation: merged, pictures: all }
+}
+
+/** Throws DataError where it is not an eval.json of this version. */
+export function readEvaluation(path: string): Evaluation {
+  let found: Partial<Evaluation>
+  try {
+    found = JSON.parse(readFileSync(path, 'utf8')) as Partial<Evaluation>
+  } catch {
+    throw new DataError(`${path} is not JSON`, { hint: 'move it away and judge the run again with langevin eval' })
+  }
+  if (found?.version !== version || !found.run || !found.suites || !found.pictures) {
+    throw new DataError(`${path} has evaluation version ${found?.version ?? 'none'}; this program reads ${version}`, {
+      hint: 'move it away and judge the run again with langevin eval',
+    })
+  }
+  return found as Evaluation
+}

@@ -1,0 +1,24 @@
+import type { Evaluation } from '../evaluation.ts'
+import type { Pictures } from '../suites/suite.ts'
+import { accuracySection } from './accuracy.ts'
+import { calibrationSection } from './calibration.ts'
+import type { Section } from './html.ts'
+import { oodSection } from './ood.ts'
+
+/** How each suite's result looks, in the order of the page. Loading this module loads a plotting library (~0.2 s). */
+const suiteSections: Record<string, { title: string; html(result: object, pictures: Pictures): string }> = {
+  accuracy: section('Accuracy', accuracySection),
+  calibration: section('Calibration', calibrationSection),
+  ood: section('Out-of-distribution detection', oodSection),
+}
+
+function section<Result>(title: string, html: (result: Result, pictures: Pictures) => string) {
+  return { title, html: html as (result: object, pictures: Pictures) => string }
+}
+
+/** The sections of an evaluation's suites, from nothing but their results and pictures. */
+export function evaluationSections({ suites }: Evaluation, pictures: Pictures): Section[] {
+  return Object.entries(suiteSections)
+    .filter(([name]) => name in suites)
+    .map(([name, { title, html }]) => ({ title, html: html(suites[name], pictures) }))
+}
