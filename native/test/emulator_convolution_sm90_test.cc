@@ -429,8 +429,9 @@ TEST("weights are loaded ahead only after a convolution that did not write them"
 }
 TEST("a shortcut's weights are not loaded ahead of the launch that writes them") {
   Stream stream(properties(4));
-  const ConvShape makes = shape(1, 8, 32, 32, 1), s = shape(1, 8, 32, 32);
-  Values x(2048), first(1024), second(1024), weight(9216), made(2048), shortcut(4096), y(2048);
+  // 1×1, so that the shortcut's stages are among the ring's first.
+  const ConvShape makes = shape(1, 8, 32, 32, 1), s = makes;
+  Values x(2048), first(1024), second(1024), weight(1024), made(2048), shortcut(4096), y(2048);
   Random random{5};
   for (Values* v : {&x, &first, &second, &weight, &shortcut}) {
     random.whole(v->host);

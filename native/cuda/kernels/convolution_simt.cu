@@ -16,19 +16,13 @@
 // parts are added in order (convolution_weight_sums.h).
 #include <type_traits>
 
-#include "convolution_epilogue.h"
+#include "convolution_simt_tiles.h"
 #include "convolution_weight_sums.h"
 
 namespace langevin::cuda::simt {
 
-constexpr int kDepth = 8;        // inner indices at a time
-constexpr int kRowPad = 4;       // floats that keep transposed stores of neighbouring quads in different banks
 constexpr int kColumnLanes = 8;  // threads of a row of the block's tile
 
-/// Items of four values that a thread moves for a tile of so many rows or columns.
-LANGEVIN_INLINE constexpr int itemsOf(int extent) {
-  return (extent * kDepth / 4 + static_cast<int>(kThreads) - 1) / kThreads;
-}
 /// Blocks of a multiprocessor: two where 128 registers a thread are enough.
 constexpr int residentBlocks(int P, int Q) { return Q == 5 || (P == 2 && Q == 2) ? 1 : 2; }
 /// … of those that gather pixels: before Hopper ptxas spills 128 × 128 of f32 within 128 registers.
@@ -39,215 +33,6 @@ constexpr int residentGathers(int P, int Q) {
 #endif
   return residentBlocks(P, Q);
 }
-LANGEVIN_INLINE constexpr int pitchOf(int extent) { return extent + kRowPad; }
-
-/// Rows of the product are pixels: a tile of `extent` of them, quads of neighbouring channels. `whole`: channels is a
-/// multiple of 4.
-template <class T, int extent, bool whole>
-struct PixelTile {
-  static constexpr int kItems = itemsOf(extent);
-  const T* source;
-  const PixelGrid& g;
-  Inner inner;
-  int row[kItems], column[kItems];  // source pixel of tap (0, 0)
-  int64_t base[kItems];
-  float values[kItems][4];
-
-  LANGEVIN_DEVICE PixelTile(const T* source, const PixelGrid& g, int firstRow, int rows) : source(source), g(g) {
-    inner.advance(g, threadIdx.x % 2 * 4);
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int m = firstRow + static_cast<int>(threadIdx.x + i * kThreads) / 2;
-      const Pixel p = pixelOf(m < rows ? m : 0, g.rows, g.columns);
-      row[i] = m < rows ? p.row * g.step + g.top : -(1 << 30);
-      column[i] = p.column * g.step + g.left;
-      base[i] = static_cast<int64_t>(p.image) * g.sourceHeight * g.sourceWidth;
-    }
-  }
-  LANGEVIN_DEVICE const T* at(int i, const Inner& k) const {
-    const int y = row[i] + k.u * g.turn, x = column[i] + k.v * g.turn;
-    if (k.u >= g.tapRows || y < 0 || y >= g.sourceHeight || x < 0 || x >= g.sourceWidth) return nullptr;
-    return source + (base[i] + static_cast<int64_t>(y) * g.sourceWidth + x) * g.channels + k.channel;
-  }
-  LANGEVIN_DEVICE void load() {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      Inner k = inner;
-      if constexpr (whole) {
-        const T* from = at(i, k);
-        if (from) {
-          loadVector(from, values[i]);
-        } else {
-          values[i][0] = values[i][1] = values[i][2] = values[i][3] = 0;
-        }
-      } else {
-#pragma unroll
-        for (int j = 0; j < 4; ++j, k.advance(g, 1)) {
-          const T* from = at(i, k);
-          values[i][j] = from ? widen(*from) : 0.0f;
-        }
-      }
-    }
-    inner.advance(g, kDepth);
-  }
-  LANGEVIN_DEVICE void store(float* tile) const {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int item = threadIdx.x + i * kThreads;
-      if (extent * kDepth / 4 % kThreads && item >= extent * kDepth / 4) break;
-#pragma unroll
-      for (int j = 0; j < 4; ++j) tile[(item % 2 * 4 + j) * pitchOf(extent) + item / 2] = values[i][j];
-    }
-  }
-};
-
-/// Columns are input channels, weight[tap][column][inner channel]: the weights as the input gradient takes them.
-template <class T, int extent, bool whole>
-struct TransposedWeightTile {
-  static constexpr int kItems = itemsOf(extent);
-  const T* weight;
-  const PixelGrid& g;
-  Inner inner;
-  int first, columns;
-  float values[kItems][4];
-
-  LANGEVIN_DEVICE TransposedWeightTile(const T* weight, const PixelGrid& g, int first, int columns)
-      : weight(weight), g(g), first(first), columns(columns) {
-    inner.advance(g, threadIdx.x % 2 * 4);
-  }
-  LANGEVIN_DEVICE const T* at(int column, const Inner& k) const {
-    if (k.u >= g.tapRows || column >= columns) return nullptr;
-    return weight + (static_cast<int64_t>(g.tap(k.u, k.v)) * columns + column) * g.channels + k.channel;
-  }
-  LANGEVIN_DEVICE void load() {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int column = first + static_cast<int>(threadIdx.x + i * kThreads) / 2;
-      Inner k = inner;
-      if constexpr (whole) {
-        const T* from = at(column, k);
-        if (from) {
-          loadVector(from, values[i]);
-        } else {
-          values[i][0] = values[i][1] = values[i][2] = values[i][3] = 0;
-        }
-      } else {
-#pragma unroll
-        for (int j = 0; j < 4; ++j, k.advance(g, 1)) {
-          const T* from = at(column, k);
-          values[i][j] = from ? widen(*from) : 0.0f;
-        }
-      }
-    }
-    inner.advance(g, kDepth);
-  }
-  LANGEVIN_DEVICE void store(float* tile) const {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int item = threadIdx.x + i * kThreads;
-      if (extent * kDepth / 4 % kThreads && item >= extent * kDepth / 4) break;
-#pragma unroll
-      for (int j = 0; j < 4; ++j) tile[(item % 2 * 4 + j) * pitchOf(extent) + item / 2] = values[i][j];
-    }
-  }
-};
-
-/// A dense matrix [depth][columns]: the weights of the forward pass, or dy as [pixels][cout].
-template <class T, int extent, bool whole>
-struct MatrixTile {
-  static constexpr int kItems = itemsOf(extent), kQuads = extent / 4;
-  const T* matrix;
-  int first, columns, depth, end;
-  float values[kItems][4];
-
-  /// Columns from `first`, inner indices [begin, end).
-  LANGEVIN_DEVICE MatrixTile(const T* matrix, int first, int columns, int begin, int end)
-      : matrix(matrix), first(first), columns(columns), depth(begin), end(end) {}
-  LANGEVIN_DEVICE void load() {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int item = threadIdx.x + i * kThreads;
-      const int k = depth + item / kQuads, column = first + item % kQuads * 4;
-      if (k < end && column < columns && item < kDepth * kQuads) {
-        loadChannels<4, whole>(matrix + static_cast<int64_t>(k) * columns, column, columns, values[i]);
-      } else {
-        values[i][0] = values[i][1] = values[i][2] = values[i][3] = 0;
-      }
-    }
-    depth += kDepth;
-  }
-  LANGEVIN_DEVICE void store(float* tile) const {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int item = threadIdx.x + i * kThreads;
-      if (extent * kDepth / 4 % kThreads && item >= kDepth * kQuads) break;
-      storeVector(tile + item / kQuads * pitchOf(extent) + item % kQuads * 4, values[i]);
-    }
-  }
-};
-
-/// Rows are weights (tap, input channel), the inner index runs over output pixels: x as the weight gradient takes it.
-template <class T, int extent, bool whole>
-struct WindowTile {
-  static constexpr int kItems = itemsOf(extent), kQuads = extent / 4;
-  static constexpr int kPlaces = whole ? 1 : 4;  // taps that a quad of rows spans
-  const T* x;
-  const Conv& s;
-  int end, pixel, row, column, image;  // the pixel of item 0
-  int u[kPlaces], v[kPlaces], channel[kPlaces];
-  float values[kItems][4];
-
-  LANGEVIN_DEVICE WindowTile(const T* x, const Conv& s, int firstRow, int begin, int end) : x(x), s(s), end(end) {
-    static_assert(kThreads % kQuads == 0, "all items of a thread are of the same rows");
-    pixel = begin + threadIdx.x / kQuads;
-    const Pixel p = pixelOf(pixel, s.outHeight, s.outWidth);
-    image = p.image, row = p.row, column = p.column;
-#pragma unroll
-    for (int j = 0; j < kPlaces; ++j) {
-      const int weight = firstRow + threadIdx.x % kQuads * 4 + j, tap = weight / s.cin;
-      channel[j] = weight - tap * s.cin;
-      u[j] = tap / s.kw, v[j] = tap - u[j] * s.kw;
-    }
-  }
-  LANGEVIN_DEVICE void advance(int pixels) {
-    pixel += pixels, column += pixels;
-    while (column >= s.outWidth) {
-      column -= s.outWidth;
-      if (++row == s.outHeight) row = 0, ++image;
-    }
-  }
-  LANGEVIN_DEVICE const T* at(int j) const {
-    const int y = row * s.stride - s.padding + u[j], left = column * s.stride - s.padding + v[j];
-    if (pixel >= end || u[j] >= s.kh || y < 0 || y >= s.height || left < 0 || left >= s.width) return nullptr;
-    return x + ((static_cast<int64_t>(image) * s.height + y) * s.width + left) * s.cin + channel[j];
-  }
-  LANGEVIN_DEVICE void load() {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i, advance(kDepth / kItems)) {
-      if constexpr (whole) {
-        const T* from = at(0);
-        if (from) {
-          loadVector(from, values[i]);
-        } else {
-          values[i][0] = values[i][1] = values[i][2] = values[i][3] = 0;
-        }
-      } else {
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          const T* from = at(j);
-          values[i][j] = from ? widen(*from) : 0.0f;
-        }
-      }
-    }
-  }
-  LANGEVIN_DEVICE void store(float* tile) const {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int item = threadIdx.x + i * kThreads;
-      storeVector(tile + item / kQuads * pitchOf(extent) + item % kQuads * 4, values[i]);
-    }
-  }
-};
 
 template <int rows, int columns>
 LANGEVIN_DEVICE void clear(float (&sums)[rows][columns]) {
@@ -321,7 +106,7 @@ __global__ void __launch_bounds__(kThreads, residentGathers<T>(P, Q))
   for (int i = 0; i < from.count; ++i) {
     const auto& source = from.sources[i];
     const PixelGrid g = forwardGrid(source.s);
-    PixelTile<T, 128 * P, whole> left(source.x, g, firstRow, pixels);
+    PixelTile<T, 128 * P, whole> left({source.x, g, firstRow, pixels}, g);
     MatrixTile<T, 32 * Q, whole> right(source.weight, firstColumn, s.cout, 0, g.inner());
     multiply<P, Q>(left, right, g.inner(), sums);
   }
@@ -348,8 +133,8 @@ __global__ void __launch_bounds__(kThreads, residentGathers<T>(P, Q))
   const int firstRow = static_cast<int>(blockIdx.x) / columnTiles % rowTiles * (128 * P);
   const int firstColumn = static_cast<int>(blockIdx.x) % columnTiles * (32 * Q);
   if (firstRow >= pixels) return;
-  PixelTile<T, 128 * P, whole> left(dy, g, firstRow, pixels);
-  TransposedWeightTile<T, 32 * Q, whole> right(weight, g, firstColumn, s.cin);
+  PixelTile<T, 128 * P, whole> left({dy, g, firstRow, pixels}, g);
+  TransposedWeightTile<T, 32 * Q, whole> right({weight, g, firstColumn, s.cin}, g);
   float sums[4 * P][4 * Q];
   clear(sums);
   multiply<P, Q>(left, right, g.inner(), sums);
