@@ -1,12 +1,16 @@
 export { backward, grad } from './autograd/backward.ts'
 export { GradcheckError, type GradcheckOptions, gradcheck } from './autograd/gradcheck.ts'
 export { enableGrad, noGrad } from './autograd/graph.ts'
-export { DATASET_NAMES, type LoadOptions, loadDataset } from './data/catalog.ts'
-export { type ConvertOptions, convertImages } from './data/convert.ts'
+export { dataFolder } from './data/cache.ts'
+export { DATASET_NAMES, hasTestPart, type LoadOptions, lastingSource, loadDataset, placeOf } from './data/catalog.ts'
+export { type ConvertOptions, conversionTo, convertImages } from './data/convert.ts'
 export { type Dataset, takeImages } from './data/dataset.ts'
 export { DERIVED_NAMES, type DerivedName, derivedDataset } from './data/derived.ts'
+export type { PngDecoder } from './data/image-folder.ts'
+export { checkDataset, type FileState, type InstallOptions, installDataset } from './data/install.ts'
 export { IndexLoader, splitIndices } from './data/loader.ts'
 export { checkSameSize, loadOod, type OodOptions } from './data/ood.ts'
+export { type DatasetName, SOURCES, type Source } from './data/sources.ts'
 export * from './errors.ts'
 export {
   type AccuracyCurve,

@@ -1,8 +1,6 @@
 // The CUDA runtime's functions: errors and the device. runtime_memory.cc and runtime_streams.cc have the others.
 #include "runtime.h"
 
-#include <cstring>
-
 #include "machine.h"
 #include "memory.h"
 

@@ -3,6 +3,7 @@ import { readFileSync, realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { declareBench } from './commands/bench.ts'
+import { declareData } from './commands/data.ts'
 import { declareDemo } from './commands/demo.ts'
 import { declareDoctor } from './commands/doctor.ts'
 import { declareEval } from './commands/eval.ts'
@@ -60,6 +61,7 @@ function declareProgram(context: CliContext): Command {
       '\nlangevin <command> --help explains a command. Exit codes: 0 done, 1 failed, 2 wrong input.',
     )
   declareDemo(program, context)
+  declareData(program, context)
   declareTrain(program, context)
   declareSample(program, context)
   declareEval(program, context)

@@ -99,7 +99,10 @@ describe('commands get their options', () => {
       ...{ sigma: 0.1, clampSamples: false, lr: 0.01, unconditional: true, decayEpochs: [5, 9], warmupSteps: -1 },
     }
     const config = { ...defaultConfig, ...given }
-    expect(calls.options).toEqual({ name: 'train', data: 'mnist', out: 'o', resume: false, config, given })
+    const conversion = { resize: undefined, channels: undefined }
+    expect(calls.options).toEqual({ name: 'train', data: 'mnist', out: 'o', resume: false, conversion, config, given })
+    await langevin('train --data mnist --out o --resize 32 --channels 3')
+    expect(calls.options).toMatchObject({ conversion: { resize: 32, channels: 3 }, given: {} })
   })
 
   it('train --resume goes without --data and gives only what was asked', async () => {
@@ -178,7 +181,7 @@ describe('exit codes and messages', () => {
     ['train --out o --data mnist --model wrn-11-1', 'model must be wrn-', 'did you mean wrn-10-1?'],
     ['train --out o --data mnist --sgld-steps abc', 'sgldSteps must be a whole number >= 0, got "abc"', ''],
     ['bench sgld --batch 0', '--batch must be a whole number >= 1, got "0"', ''],
-    ['bench sgld --precision f16', '--precision must be one of fp32, tf32, bf16, got "f16"', ''],
+    ['bench sgld --precision f16', '--precision must be one of fp32, strict, tf32, bf16, got "f16"', ''],
     ['bench sgld --peer jax', '--peer must be one of pytorch, got "jax"', ''],
     ['bench sgld --net wrn-9-1', '--net must be wrn-', ''],
     ['verify a --dtype f16', '--dtype must be one of f32, f64, got "f16"', ''],

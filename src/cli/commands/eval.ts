@@ -1,14 +1,17 @@
 import type { Command } from 'commander'
+import type { ConvertOptions } from '../../data/convert.ts'
 import { ConfigError, nearestName } from '../../errors.ts'
 import type { CliContext } from '../context.ts'
-import { choiceFlag, numberFlag, wholeFlag } from '../range.ts'
+import { numberFlag, wholeFlag } from '../range.ts'
+import { addConversionOptions } from './conversion.ts'
 import { addDeviceOptions, type DeviceOptions } from './device.ts'
 
 /** What `--suite` takes; `run/eval.ts` makes them. */
 export const suiteNames = ['accuracy', 'calibration', 'ood'] as const
 export type SuiteName = (typeof suiteNames)[number]
 
-export interface EvalOptions extends DeviceOptions {
+/** Conversions are of --data and --ood; absent: images must fit. */
+export interface EvalOptions extends DeviceOptions, ConvertOptions {
   run: string
   /** Absent: those that need no further options. */
   suite?: SuiteName[]
@@ -23,9 +26,6 @@ export interface EvalOptions extends DeviceOptions {
   seed?: number
   /** Judge at most this many images of each set. */
   images?: number
-  /** Convert test and out-of-distribution images to this size or number of channels; absent: they must fit. */
-  resize?: number
-  channels?: 1 | 3
   equalSizes: boolean
   resamples: number
   /** Absent: the run's folder. */
@@ -63,12 +63,6 @@ export function declareEval(program: Command, context: CliContext): void {
       'judge at most this many images of each set, chosen at random',
       wholeFlag('--images', { min: 1 }),
     )
-    .option(
-      '--resize <n>',
-      'resize test and out-of-distribution images to n×n; the scores then tell the resizing, too',
-      wholeFlag('--resize', { min: 1 }),
-    )
-    .option('--channels <1|3>', 'turn them grey or into RGB, likewise', channelsFlag)
     .option('--no-equal-sizes', 'compare all images, instead of equally many in- and out-of-distribution')
     .option(
       '--resamples <n>',
@@ -78,14 +72,10 @@ export function declareEval(program: Command, context: CliContext): void {
     )
     .option('--out <dir>', "folder for eval.json and report.html (default: the run's)")
     .option('--json <file>', 'write the result as JSON here too; "-": to stdout, instead of the tables')
-  addDeviceOptions(command).action(async (flags: EvalOptions) => {
+  addDeviceOptions(addConversionOptions(command)).action(async (flags: EvalOptions) => {
     const { runEval } = await import('../run/eval.ts')
     await runEval(flags, context)
   })
-}
-
-function channelsFlag(text: string): 1 | 3 {
-  return choiceFlag('--channels', ['1', '3'])(text) === '1' ? 1 : 3
 }
 
 /** The names of a comma-separated list. */

@@ -9,6 +9,7 @@ import type { Numbers } from '../metrics.ts'
 import { type ScoreName, type Scores, scoreLabels, scoreNames, scoresOf } from '../scores.ts'
 import {
   type Candidate,
+  type Cell,
   candidatesOf,
   describeMeasured,
   type MeasuredOn,
@@ -194,13 +195,14 @@ function notes({ bootstrap, equalSizes, typicality }: OodResult): string[] {
   ]
   if (bootstrap) {
     all.push(
-      `In brackets: ${percent(bootstrap.level, 0)} bootstrap intervals, percentiles of ${count(bootstrap.resamples)} ` +
+      `Ranges: ${percent(bootstrap.level, 0)} bootstrap intervals, percentiles of ${count(bootstrap.resamples)} ` +
         `resamples of the images (seed ${bootstrap.seed}).`,
     )
   }
   return all
 }
 
-function withInterval(value: number, interval: Interval | undefined): string {
-  return interval ? `${value.toFixed(4)} [${interval.map((end) => end.toFixed(3)).join(', ')}]` : value.toFixed(4)
+function withInterval(value: number, interval: Interval | undefined): Cell {
+  if (!interval) return value.toFixed(4)
+  return { value: value.toFixed(4), spread: interval.map((end) => end.toFixed(3)).join('–') }
 }

@@ -36,7 +36,15 @@ export type Pictures = Readonly<Record<string, Uint8Array>>
 export interface ResultTable {
   caption: string
   head: readonly string[]
-  rows: readonly (readonly string[])[]
+  rows: readonly (readonly Cell[])[]
+}
+
+/** Text, or a value with how far it can be trusted. */
+export type Cell = string | { value: string; spread: string }
+
+/** A cell on one line. */
+export function cellText(cell: Cell): string {
+  return typeof cell === 'string' ? cell : `${cell.value} (${cell.spread})`
 }
 
 /** What a number was measured on. It stands beside every number of eval.json. */
