@@ -1,12 +1,16 @@
 export { backward, grad } from './autograd/backward.ts'
 export { GradcheckError, type GradcheckOptions, gradcheck } from './autograd/gradcheck.ts'
 export { enableGrad, noGrad } from './autograd/graph.ts'
-export { DATASET_NAMES, type LoadOptions, loadDataset } from './data/catalog.ts'
-export { type ConvertOptions, convertImages } from './data/convert.ts'
+export { dataFolder } from './data/cache.ts'
+export { DATASET_NAMES, hasTestPart, type LoadOptions, lastingSource, loadDataset, placeOf } from './data/catalog.ts'
+export { type ConvertOptions, conversionTo, convertImages } from './data/convert.ts'
 export { type Dataset, takeImages } from './data/dataset.ts'
 export { DERIVED_NAMES, type DerivedName, derivedDataset } from './data/derived.ts'
+export type { PngDecoder } from './data/image-folder.ts'
+export { checkDataset, type FileState, type InstallOptions, installDataset } from './data/install.ts'
 export { IndexLoader, splitIndices } from './data/loader.ts'
 export { checkSameSize, loadOod, type OodOptions } from './data/ood.ts'
+export { type DatasetName, SOURCES, type Source } from './data/sources.ts'
 export * from './errors.ts'
 export {
   type AccuracyCurve,
@@ -26,6 +30,14 @@ export { type MinimalDistanceOptions, minimalDistances } from './eval/attacks/mi
 export { type PgdOptions, pgd } from './eval/attacks/pgd.ts'
 export { type SquareOptions, squareAttack } from './eval/attacks/square.ts'
 export { bootstrapIntervals, type Interval } from './eval/bootstrap.ts'
+export {
+  type Comparison,
+  compareRuns,
+  type RunGroup,
+  type RunRecord,
+  readRunRecord,
+  type Statistic,
+} from './eval/compare.ts'
 export * from './eval/detection.ts'
 export { type Evaluation, type JudgeOptions, judge, readEvaluation, saveEvaluation } from './eval/evaluation.ts'
 export { type GoldenResult, verifyGolden } from './eval/golden.ts'
@@ -53,7 +65,7 @@ export {
   type SafetensorsTensor,
   writeSafetensors,
 } from './io/safetensors.ts'
-export { openEventFile } from './io/tensorboard.ts'
+export { openEventFile, readEventTimes } from './io/tensorboard.ts'
 export { type ChainRequest, type ChainStart, GaussianStart, uniformStart } from './jem/chainStart.ts'
 export { type Checkpoint, type CheckpointMeta, partOf, readCheckpoint } from './jem/checkpoint.ts'
 export { defaultConfig, type JemConfig } from './jem/config.ts'

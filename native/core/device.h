@@ -80,8 +80,9 @@ class Device {
   }
   virtual void disposeGraph(int64_t graph) { (void)graph; }
 
-  /// How f32 is multiplied by the calls that follow: "fp32" or "tf32". A device without TF32 computes in fp32.
-  virtual bool setPrecision(const std::string& name) { return name == "fp32" || name == "tf32"; }
+  /// How f32 is multiplied by the calls that follow: "fp32", "tf32" or "strict" (fp32 without Winograd's convolutions).
+  /// A device without TF32 computes in fp32, one without Winograd is always strict.
+  virtual bool setPrecision(const std::string& name) = 0;
 
   virtual const OpTable& ops() = 0;
   /// What a person would want to know of the hardware and the build: {"name", "NVIDIA H100"}, …

@@ -108,6 +108,16 @@ class CpuDevice final : public Device {
   void resetPeak() override { pool_.resetPeak(); }
   void setMemoryLimit(size_t bytes) override { pool_.setLimit(bytes); }
 
+  bool setPrecision(const std::string& name) override {
+    if (name != "fp32" && name != "tf32" && name != "strict") return false;
+    const bool strict = name == "strict";
+    new (executor_.reserve()) bool(strict);
+    executor_.submit({"setting",
+                      [](Stream& stream, void* value) { stream.setStrict(*static_cast<const bool*>(value)); },
+                      [](void*) {}});
+    return true;
+  }
+
   const OpTable& ops() override { return ops_; }
   std::string variant() override { return variant_; }
   std::string variants() override {

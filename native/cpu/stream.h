@@ -17,6 +17,10 @@ class Stream {
   LANGEVIN_INLINE int threads() const { return threads_; }
   void setThreads(int threads);
 
+  /// Whether convolutions are to be computed as they are defined: no Winograd (kernels/convolution_winograd.h).
+  LANGEVIN_INLINE bool strict() const { return strict_; }
+  LANGEVIN_INLINE void setStrict(bool strict) { strict_ = strict; }
+
   /// Calls body(block, thread) for every block in [0, blocks), on any thread, in any order. The blocks are fixed by the
   /// caller and never by the number of threads: that is what makes results independent of it. A fault thrown by a body
   /// is thrown again here.
@@ -42,6 +46,7 @@ class Stream {
   void run(int64_t blocks, LoopBody body, const void* argument);
 
   int threads_ = 1;
+  bool strict_ = false;
   Team* const team_;
 };
 

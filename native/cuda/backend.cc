@@ -174,7 +174,7 @@ class CudaDevice final : public Device {
   }
 
   bool setPrecision(const std::string& name) override {
-    if (name != "fp32" && name != "tf32") return false;
+    if (name != "fp32" && name != "tf32" && name != "strict") return false;
     set(&Stream::precision_, name == "tf32" ? Precision::tf32 : Precision::fp32);
     return true;
   }

@@ -3,6 +3,8 @@ import { readFileSync, realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { declareBench } from './commands/bench.ts'
+import { declareCompare } from './commands/compare.ts'
+import { declareData } from './commands/data.ts'
 import { declareDemo } from './commands/demo.ts'
 import { declareDoctor } from './commands/doctor.ts'
 import { declareEval } from './commands/eval.ts'
@@ -60,9 +62,11 @@ function declareProgram(context: CliContext): Command {
       '\nlangevin <command> --help explains a command. Exit codes: 0 done, 1 failed, 2 wrong input.',
     )
   declareDemo(program, context)
+  declareData(program, context)
   declareTrain(program, context)
   declareSample(program, context)
   declareEval(program, context)
+  declareCompare(program, context)
   declareVerify(program, context)
   declareBench(program, context)
   declareDoctor(program, context)

@@ -281,13 +281,13 @@ export const settings: { readonly [Key in keyof JemConfig]: Setting } = {
   precision: {
     group: run,
     kind: 'choice',
-    choices: ['fp32', 'tf32', 'bf16'],
-    help: 'of the products of the training step; tf32 needs a GPU, and is fp32 elsewhere',
+    choices: ['fp32', 'strict', 'tf32', 'bf16'],
+    help: 'of the products of the training step; strict: fp32 without Winograd; tf32 needs a GPU, and is fp32 elsewhere',
   },
   samplerPrecision: {
     group: run,
     kind: 'choice',
-    choices: ['fp32', 'tf32', 'bf16'],
+    choices: ['fp32', 'strict', 'tf32', 'bf16'],
     help: 'of the products of the sampler',
   },
   device: {

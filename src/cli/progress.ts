@@ -33,6 +33,8 @@ export interface ProgressOptions {
   total: number
   /** Put before the bar: what is going on. */
   label?: string
+  /** What a step is. Default 'steps'. */
+  unit?: 'steps' | 'bytes'
   /** Seconds between lines where the stream is no terminal. */
   everySeconds?: number
   /** Milliseconds. */
@@ -45,7 +47,7 @@ const repaintEvery = 100
 
 /** One status line on a terminal, fitted to its width; a plain line now and then elsewhere. */
 export function createProgress(options: ProgressOptions): Progress {
-  const { stream, label, everySeconds = 30, now = () => performance.now() } = options
+  const { stream, label, unit = 'steps', everySeconds = 30, now = () => performance.now() } = options
   const live = stream.isTTY === true && process.env.TERM !== 'dumb'
   const marks: { at: number; step: number; imageSteps?: number }[] = []
   let last: ProgressUpdate | undefined
@@ -57,7 +59,7 @@ export function createProgress(options: ProgressOptions): Progress {
     if (live && drawn) stream.write('\r\x1b[2K')
   }
   const draw = (update: ProgressUpdate) => {
-    const parts = { label, total: update.total ?? options.total, ...speed(marks) }
+    const parts = { label, unit, total: update.total ?? options.total, ...speed(marks) }
     // One column stays free: a full line makes some terminals wrap.
     stream.write(
       live ? `\r\x1b[2K${fitted(update, parts, (stream.columns ?? 80) - 1)}` : `${line(update, parts, plain)}\n`,
@@ -91,6 +93,7 @@ export function createProgress(options: ProgressOptions): Progress {
 
 interface Parts {
   label?: string
+  unit: 'steps' | 'bytes'
   total: number
   stepsPerSecond?: number
   imageStepsPerSecond?: number
@@ -137,15 +140,16 @@ function fitted(update: ProgressUpdate, parts: Parts, width: number): string {
 
 function line(update: ProgressUpdate, parts: Parts, { bar, terse }: Layout): string {
   const { step, loss, fData, fSample, accuracy } = update
-  const { label, total, stepsPerSecond, imageStepsPerSecond } = parts
+  const { label, unit, total, stepsPerSecond, imageStepsPerSecond } = parts
+  const bytes = unit === 'bytes'
   const left = update.secondsLeft ?? (stepsPerSecond ? (total - step) / stepsPerSecond : undefined)
   const shown = (value: number | undefined, text: (value: number) => string) =>
     value === undefined ? undefined : text(value)
   return [
     terse < 2 ? label : undefined,
     bar > 0 ? filled(step / total, bar) : undefined,
-    `${terse === 0 ? 'step ' : ''}${step}/${total}`,
-    terse < 4 ? shown(stepsPerSecond, (v) => `${brief(v)} ${terse < 1 ? 'steps' : 'st'}/s`) : undefined,
+    bytes ? `${brief(step)}/${brief(total)}B` : `${terse === 0 ? 'step ' : ''}${step}/${total}`,
+    terse < 4 ? shown(stepsPerSecond, (v) => `${brief(v)}${bytes ? 'B' : terse < 1 ? ' steps' : ' st'}/s`) : undefined,
     terse < 3 ? shown(imageStepsPerSecond, (v) => `${brief(v)} ${terse < 1 ? 'image-steps' : 'img-st'}/s`) : undefined,
     shown(loss, (v) => `loss ${brief(v)}`),
     terse === 0 ? shown(fData, (v) => `f(data) ${brief(v)}`) : undefined,

@@ -1,146 +1,192 @@
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ConfigError, DataError, nearestName } from '../errors.ts'
+import { dataFolder } from './cache.ts'
 import type { CifarFormat } from './cifar.ts'
 import { CIFAR10_CLASSES, CIFAR100_CLASSES, FASHION_MNIST_CLASSES, numberedClasses } from './class-names.ts'
 import { type ConvertOptions, convertImages } from './convert.ts'
 import type { Dataset, Split } from './dataset.ts'
 import { readIdxDataset } from './idx.ts'
-import { cifarFiles, idxImages, isFolder, nameOfPath, readCifarAt, readDatasetAt, readIdxAt } from './locate.ts'
+import {
+  cifarFiles,
+  hasTestFiles,
+  idxImages,
+  isFolder,
+  nameOfPath,
+  type ReadOptions,
+  readCifarAt,
+  readDatasetAt,
+  readIdxAt,
+  readSvhnAt,
+  svhnFile,
+} from './locate.ts'
+import { type DatasetName, SOURCES } from './sources.ts'
 
 type Entry = {
-  /** The folder that the official archive unpacks to, or the usual name of it. */
-  folder: string
   classNames: string[]
-  /** Records are CIFAR binary ones; without it, the files are IDX. */
-  cifar?: CifarFormat
+  read(path: string, options: ReadOptions): Dataset
+  hasSplit(folder: string, split: Split): boolean
   /** Bundled files, by split: `data/<stem>-images.idx.gz` and `-labels.idx.gz`. */
   bundled?: Partial<Record<Split, string>>
-  /** Where the official files are to be had. */
-  origin: string
 }
 
-const CATALOG: Record<string, Entry> = {
+const idx = { read: readIdxAt, hasSplit: (folder: string, split: Split) => idxImages(folder, split) !== undefined }
+const cifar = (format: CifarFormat) => ({
+  read: (path: string, options: ReadOptions) => readCifarAt(path, options, format),
+  hasSplit: (folder: string, split: Split) => cifarFiles(folder, split).length > 0,
+})
+const svhn = {
+  read: readSvhnAt,
+  hasSplit: (folder: string, split: Split) =>
+    svhnFile(folder, split) !== undefined || cifarFiles(folder, split).length > 0,
+}
+
+const CATALOG: Record<DatasetName, Entry> = {
   mnist: {
-    folder: 'mnist',
+    ...idx,
     classNames: numberedClasses(10),
     bundled: { train: 'mnist-train-10000', test: 'mnist-test-2000' },
-    origin: 'the four MNIST IDX files',
   },
-  'fashion-mnist': {
-    folder: 'fashion-mnist',
-    classNames: FASHION_MNIST_CLASSES,
-    bundled: { test: 'fashion-mnist-test-2000' },
-    origin: 'the four IDX files of https://github.com/zalandoresearch/fashion-mnist',
-  },
-  cifar10: {
-    folder: 'cifar-10-batches-bin',
-    classNames: CIFAR10_CLASSES,
-    cifar: 'cifar10',
-    origin: 'the "binary version" of https://www.cs.toronto.edu/~kriz/cifar.html, unpacked',
-  },
-  cifar100: {
-    folder: 'cifar-100-binary',
-    classNames: CIFAR100_CLASSES,
-    cifar: 'cifar100',
-    origin: 'the "binary version" of https://www.cs.toronto.edu/~kriz/cifar.html, unpacked',
-  },
-  svhn: {
-    folder: 'svhn',
-    classNames: numberedClasses(10),
-    cifar: 'cifar10',
-    origin:
-      'the cropped digits of http://ufldl.stanford.edu/housenumbers as CIFAR-10 binary records, digit 0 as label 0',
-  },
+  'fashion-mnist': { ...idx, classNames: FASHION_MNIST_CLASSES, bundled: { test: 'fashion-mnist-test-2000' } },
+  cifar10: { ...cifar('cifar10'), classNames: CIFAR10_CLASSES },
+  cifar100: { ...cifar('cifar100'), classNames: CIFAR100_CLASSES },
+  svhn: { ...svhn, classNames: numberedClasses(10) },
 }
 
 /** The names that `loadDataset` knows. */
-export const DATASET_NAMES: readonly string[] = Object.keys(CATALOG)
+export const DATASET_NAMES: readonly DatasetName[] = Object.keys(CATALOG) as DatasetName[]
 
-export type LoadOptions = {
-  /** Default 'train'. For a path to one file it only says what to call the data. */
-  split?: Split
-  /** Where a named data set's official files are: their folder or the folder that contains it. Beside it, the
-   *  environment variable LANGEVIN_DATA names a folder that holds such folders. */
-  directory?: string
-  /** At most this many records, the first ones. */
-  limit?: number
-} & ConvertOptions
+export function isDatasetName(name: string): name is DatasetName {
+  return Object.hasOwn(CATALOG, name)
+}
+
+export type LoadOptions = ConvertOptions &
+  Pick<ReadOptions, 'limit' | 'decodePng' | 'onProgress'> & {
+    /** Default 'train'. For a path to one file, or to one set of folders of PNG files, it only says what to call the
+     *  data. */
+    split?: Split
+    /** Where a named data set's official files are: their folder or the folder that contains it. Default: where
+     *  `installDataset` puts them (see `dataFolder`), else the subset in this package. */
+    directory?: string
+  }
 
 /** Loads a data set by name or by path.
  *
- *  Names: `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `svhn`. The files come from `directory`, or from
- *  $LANGEVIN_DATA/<mnist, fashion-mnist, cifar-10-batches-bin, cifar-100-binary, svhn>, or from the subsets in this
- *  package (mnist: 10,000 train and 2,000 test images; fashion-mnist: 2,000 test images).
+ *  Names: `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `svhn`. The files come from `directory`, or from where they
+ *  are installed, `dataFolder()`/<mnist, fashion-mnist, cifar-10-batches-bin, cifar-100-binary, svhn>, or from the subsets
+ *  in this package (mnist: 10,000 train and 2,000 test images; fashion-mnist: 2,000 test images). `bundled:mnist` is the
+ *  subset also where the official files are installed.
  *
  *  Paths: an IDX images file with its labels beside it, a folder of MNIST-named IDX files, a CIFAR-10 or CIFAR-100
- *  binary file or folder. `<name>:<path>`, as in `cifar100:some.bin`, says how a path is to be read.
+ *  binary file or folder, SVHN's cropped digits (.mat) or their folder, a folder of PNG files by class (given
+ *  `decodePng`). `<name>:<path>`, as in `cifar100:some.bin`, says how a path is to be read.
  *
  *  Images are as they are on the disk unless `resize` or `channels` ask for a conversion.
  *
  *  Throws ConfigError (unknown name, split, limit or conversion), DataError (missing or corrupt files). */
-export function loadDataset(nameOrPath: string, { resize, channels, ...options }: LoadOptions = {}): Dataset {
-  return convertImages(readDataset(nameOrPath, options), { resize, channels })
+export function loadDataset(nameOrPath: string, options: LoadOptions = {}): Dataset {
+  return convertImages(readDataset(nameOrPath, options), options)
 }
 
-function readDataset(nameOrPath: string, options: LoadOptions): Dataset {
-  const { split = 'train', directory, limit } = options
+function readDataset(nameOrPath: string, { split = 'train', directory, ...options }: LoadOptions): Dataset {
   if (split !== 'train' && split !== 'test') {
     throw new ConfigError(`loadDataset: split must be 'train' or 'test', got '${split}'`)
   }
-  const colon = nameOrPath.indexOf(':')
-  const prefix = nameOrPath.slice(0, Math.max(colon, 0))
-  if (Object.hasOwn(CATALOG, prefix)) {
-    return readEntry(prefix, nameOrPath.slice(colon + 1), split, limit)
+  const { prefix, rest } = prefixed(nameOrPath)
+  if (prefix === 'bundled') return readBundled(checkDatasetName(rest), { ...options, name: rest, split })
+  if (isDatasetName(prefix)) return readEntry(prefix, rest, { ...options, name: prefix, split })
+  if (isDatasetName(nameOrPath)) {
+    const named = { ...options, name: nameOrPath, split }
+    return directory === undefined ? loadNamed(nameOrPath, named) : readEntry(nameOrPath, directory, named)
   }
-  if (Object.hasOwn(CATALOG, nameOrPath)) return loadNamed(nameOrPath, split, directory, limit)
   if (!existsSync(nameOrPath)) throw unknownDataset(nameOrPath)
-  return readDatasetAt(nameOrPath, { name: nameOfPath(nameOrPath), split, limit })
+  return readDatasetAt(nameOrPath, { ...options, name: nameOfPath(nameOrPath), split })
 }
 
-function loadNamed(name: string, split: Split, directory: string | undefined, limit: number | undefined): Dataset {
-  if (directory !== undefined) return readEntry(name, directory, split, limit)
-  const { folder, classNames, bundled, origin } = CATALOG[name]
-  const root = process.env.LANGEVIN_DATA
-  const configured = root ? join(root, folder) : undefined
-  if (configured && existsSync(configured) && hasSplit(name, configured, split)) {
-    return readEntry(name, configured, split, limit)
-  }
-  const stem = bundled?.[split]
+function prefixed(nameOrPath: string): { prefix: string; rest: string } {
+  const colon = nameOrPath.indexOf(':')
+  return { prefix: nameOrPath.slice(0, Math.max(colon, 0)), rest: nameOrPath.slice(colon + 1) }
+}
+
+/** A name or path that means the same later and from any folder: a path is made absolute, and a bundled subset is named
+ *  as such, so that a run trained on it keeps its data when the official files are installed. */
+export function lastingSource(nameOrPath: string): string {
+  if (isDatasetName(nameOrPath))
+    return placeOf(nameOrPath, 'train') === 'bundled' ? `bundled:${nameOrPath}` : nameOrPath
+  const { prefix, rest } = prefixed(nameOrPath)
+  if (isDatasetName(prefix)) return `${prefix}:${resolve(rest)}`
+  return existsSync(nameOrPath) ? resolve(nameOrPath) : nameOrPath
+}
+
+/** Whether a source of training data has a test part beside them: a single file, or one set of folders of PNG files, has
+ *  none. Throws DataError when nothing is there. */
+export function hasTestPart(nameOrPath: string): boolean {
+  if (isDatasetName(nameOrPath)) return true
+  const { prefix, rest } = prefixed(nameOrPath)
+  return prefix === 'bundled' || hasTestFiles(isDatasetName(prefix) ? rest : nameOrPath)
+}
+
+/** The folder of a named data set's official files that `loadDataset` uses by default; it need not exist. */
+export function installFolder(name: DatasetName): string {
+  return join(dataFolder(), SOURCES[name].folder)
+}
+
+/** Where `loadDataset` takes a split of a named data set from. */
+export function placeOf(name: DatasetName, split: Split): 'installed' | 'bundled' | 'nowhere' {
+  const folder = installFolder(name)
+  if (existsSync(folder) && CATALOG[name].hasSplit(folder, split)) return 'installed'
+  return CATALOG[name].bundled?.[split] === undefined ? 'nowhere' : 'bundled'
+}
+
+function loadNamed(name: DatasetName, options: ReadOptions): Dataset {
+  return placeOf(name, options.split) === 'installed'
+    ? readEntry(name, installFolder(name), options)
+    : readBundled(name, options)
+}
+
+/** The subset in this package. Throws DataError where it has none. */
+function readBundled(name: DatasetName, options: ReadOptions): Dataset {
+  const { bundled, classNames } = CATALOG[name]
+  const stem = bundled?.[options.split]
   if (stem) {
     const path = (part: string) => fileURLToPath(new URL(`../../data/${stem}-${part}.idx.gz`, import.meta.url))
-    return readIdxDataset(path('images'), path('labels'), { name, split, limit, classNames })
+    return readIdxDataset(path('images'), path('labels'), { ...options, classNames })
   }
   const why = bundled
     ? `only its ${Object.keys(bundled).join(' and ')} split is part of this package`
     : 'it is not part of this package'
-  const looked = configured ? `, and ${configured} has no file of it` : ''
-  throw new DataError(`${name}: the ${split} split was not found: ${why}${looked}`, {
-    hint: `get ${origin}, then give their folder as the directory, or put it at $LANGEVIN_DATA/${folder}`,
-  })
+  throw new DataError(
+    `${name}: the ${options.split} split was not found: ${why}, and ${installFolder(name)} has no file of it`,
+    { hint: `langevin data get ${name} installs it` },
+  )
 }
 
 /** Reads a named data set from a folder (its own, or one that contains it) or from a file. */
-function readEntry(name: string, path: string, split: Split, limit: number | undefined): Dataset {
-  const { folder, classNames, cifar } = CATALOG[name]
-  const inside = join(path, folder)
-  const place = isFolder(path) && !hasSplit(name, path, split) && existsSync(inside) ? inside : path
-  const options = { name, split, limit, classNames }
-  return cifar ? readCifarAt(place, options, cifar) : readIdxAt(place, options)
+function readEntry(name: DatasetName, path: string, options: ReadOptions): Dataset {
+  const { classNames, read, hasSplit } = CATALOG[name]
+  const inside = join(path, SOURCES[name].folder)
+  const place = isFolder(path) && !hasSplit(path, options.split) && existsSync(inside) ? inside : path
+  return read(place, { ...options, classNames })
 }
 
-function hasSplit(name: string, folder: string, split: Split): boolean {
-  return CATALOG[name].cifar ? cifarFiles(folder, split).length > 0 : idxImages(folder, split) !== undefined
+/** Throws ConfigError unless it is the name of a data set. */
+export function checkDatasetName(name: string): DatasetName {
+  if (!isDatasetName(name)) throw unknownName(name)
+  return name
 }
 
 function unknownDataset(nameOrPath: string): ConfigError | DataError {
-  if (/[\\/]|\.(bin|gz)$|ubyte$/.test(nameOrPath)) {
+  if (/[\\/]|\.(bin|gz|mat)$|ubyte$/.test(nameOrPath)) {
     return new DataError(`${nameOrPath}: no such file or folder`, { hint: 'check the path' })
   }
-  const near = nearestName(nameOrPath, DATASET_NAMES)
+  return unknownName(nameOrPath, 'or give the path of an IDX, CIFAR or SVHN file or folder, or of PNG files by class')
+}
+
+function unknownName(name: string, hint?: string): ConfigError {
+  const near = nearestName(name, DATASET_NAMES)
   return new ConfigError(
-    `unknown data set '${nameOrPath}'${near ? `: did you mean '${near}'?` : ''}; known are ${DATASET_NAMES.join(', ')}`,
-    { hint: 'or give the path of an IDX or CIFAR binary file or folder' },
+    `unknown data set '${name}'${near ? `: did you mean '${near}'?` : ''}; known are ${DATASET_NAMES.join(', ')}`,
+    { hint },
   )
 }

@@ -11,8 +11,16 @@ export type ConvertOptions = {
   channels?: 1 | 3
 }
 
+/** Images of a data set, or less than a data set. */
+export type Images = Pick<Dataset, 'images' | 'count' | 'height' | 'width' | 'channels'>
+
+/** What makes other images like these. Images that are not square were never resized, so that others are not, either. */
+export function conversionTo({ height, width, channels }: Omit<Images, 'images' | 'count'>): ConvertOptions {
+  return { resize: height === width ? height : undefined, channels: channels === 1 ? 1 : 3 }
+}
+
 /** The data set with its images converted; itself where they are as asked already. Throws ConfigError. */
-export function convertImages(data: Dataset, { resize, channels }: ConvertOptions): Dataset {
+export function convertImages<T extends Images>(data: T, { resize, channels }: ConvertOptions): T {
   if (resize !== undefined && (!Number.isInteger(resize) || resize < 1 || resize > 4096)) {
     throw new ConfigError(`resize must be a whole number of pixels from 1 to 4096, got ${resize}`)
   }
@@ -23,7 +31,7 @@ export function convertImages(data: Dataset, { resize, channels }: ConvertOption
   return resize === undefined ? coloured : resized(coloured, resize)
 }
 
-function withChannels(data: Dataset, channels: 1 | 3): Dataset {
+function withChannels<T extends Images>(data: T, channels: 1 | 3): T {
   if (data.channels === channels) return data
   const images = channels === 1 ? greyOfRgb(data.images) : repeated(data.images, 3)
   return { ...data, images, channels }
@@ -45,7 +53,7 @@ function repeated(values: Uint8Array, times: number): Uint8Array {
 }
 
 /** Rows first, then columns, each to whole bytes (PIL, Resample.c, ImagingResampleInner). */
-function resized(data: Dataset, side: number): Dataset {
+function resized<T extends Images>(data: T, side: number): T {
   const { count, height, width, channels } = data
   if (height === side && width === side) return data
   const wide = resampled(data.images, count * height, width, channels, side)

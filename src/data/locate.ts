@@ -6,20 +6,43 @@ import { type CifarFormat, cifarClassNames, detectCifarFormat, readCifar } from 
 import { numberedClasses } from './class-names.ts'
 import type { Dataset, Split } from './dataset.ts'
 import { labelsPathFor, readIdxDataset, readIdxLabels } from './idx.ts'
+import { hasSplits, type ImageFolderOptions, isImageFolder, readImageFolder } from './image-folder.ts'
+import { readSvhn } from './svhn.ts'
 
-export type ReadOptions = { name: string; split: Split; limit?: number; classNames?: string[] }
+export type ReadOptions = ImageFolderOptions & { classNames?: string[] }
 
-/** Reads the data set at a path, of whatever kind: an IDX images file (its labels beside it), a CIFAR binary file, or a
- *  folder of either. Throws DataError. */
+/** Reads the data set at a path, of whatever kind: an IDX images file (its labels beside it), a CIFAR binary file, a file
+ *  of SVHN's cropped digits, or a folder of these or of folders of PNG files. Throws DataError. */
 export function readDatasetAt(path: string, options: ReadOptions): Dataset {
-  if (!isFolder(path)) return path.endsWith('.bin') ? readCifarAt(path, options) : readIdxAt(path, options)
-  if (idxImages(path, 'train') || idxImages(path, 'test')) return readIdxAt(path, options)
-  if (cifarFiles(path, 'train').length + cifarFiles(path, 'test').length > 0) return readCifarAt(path, options)
-  throw new DataError(`${path}: no data set found in this folder`, { hint: `expected ${IDX_FILES} or ${CIFAR_FILES}` })
+  if (!isFolder(path)) {
+    if (path.endsWith('.mat')) return readSvhn(path, options)
+    return path.endsWith('.bin') ? readCifarAt(path, options) : readIdxAt(path, options)
+  }
+  const any = (has: (split: Split) => boolean) => has('train') || has('test')
+  if (any((split) => idxImages(path, split) !== undefined)) return readIdxAt(path, options)
+  if (any((split) => svhnFile(path, split) !== undefined)) return readSvhnAt(path, options)
+  if (any((split) => cifarFiles(path, split).length > 0)) return readCifarAt(path, options)
+  if (isImageFolder(path)) return readImageFolder(path, options)
+  throw new DataError(`${path}: no data set found in this folder`, {
+    hint: `expected ${IDX_FILES}; ${CIFAR_FILES}; ${SVHN_FILES}; or a folder of PNG files for each class`,
+  })
+}
+
+/** Whether the data set at a path has a test part beside the training part; a single file, or one set of class folders,
+ *  has not. Throws DataError when nothing is there. */
+export function hasTestFiles(path: string): boolean {
+  if (!isFolder(path)) return false
+  return (
+    idxImages(path, 'test') !== undefined ||
+    cifarFiles(path, 'test').length > 0 ||
+    svhnFile(path, 'test') !== undefined ||
+    hasSplits(path)
+  )
 }
 
 const IDX_FILES = 'train-images-idx3-ubyte[.gz] and t10k-images-idx3-ubyte[.gz] with their labels'
 const CIFAR_FILES = 'data_batch_*.bin and test_batch.bin, or train*.bin and test*.bin'
+const SVHN_FILES = 'train_32x32.mat and test_32x32.mat'
 
 /** Reads an IDX images file, or the split's pair in a folder with MNIST's file names. Throws DataError. */
 export function readIdxAt(path: string, options: ReadOptions): Dataset {
@@ -39,6 +62,16 @@ export function readCifarAt(path: string, options: ReadOptions, format?: CifarFo
   return readCifar(files, known, { ...options, classNames: options.classNames ?? cifarClassNames(files[0], known) })
 }
 
+/** Reads a file of SVHN's cropped digits, or the split's in a folder: the official file, or CIFAR-10 binary records with
+ *  digit 0 as label 0. Throws DataError. */
+export function readSvhnAt(path: string, options: ReadOptions): Dataset {
+  if (!isFolder(path)) return path.endsWith('.mat') ? readSvhn(path, options) : readCifarAt(path, options, 'cifar10')
+  const file = svhnFile(path, options.split)
+  if (file) return readSvhn(file, options)
+  if (cifarFiles(path, options.split).length > 0) return readCifarAt(path, options, 'cifar10')
+  throw missingSplit(path, options.split, SVHN_FILES)
+}
+
 /** The images file of a split in a folder with MNIST's file names; undefined when there is none. */
 export function idxImages(folder: string, split: Split): string | undefined {
   const pattern = split === 'train' ? /^train-images[-.]idx[34]-ubyte(\.gz)?$/ : /^t10k-images[-.]idx[34]-ubyte(\.gz)?$/
@@ -49,6 +82,11 @@ export function idxImages(folder: string, split: Split): string | undefined {
 export function cifarFiles(folder: string, split: Split): string[] {
   const official = filesMatching(folder, split === 'train' ? /^data_batch_.*\.bin$/ : /^test_batch.*\.bin$/)
   return official.length > 0 ? official : filesMatching(folder, split === 'train' ? /^train.*\.bin$/ : /^test.*\.bin$/)
+}
+
+/** SVHN's file of cropped digits of a split in a folder; undefined when there is none. */
+export function svhnFile(folder: string, split: Split): string | undefined {
+  return filesMatching(folder, split === 'train' ? /^train_32x32\.mat$/ : /^test_32x32\.mat$/)[0]
 }
 
 /** Throws DataError when nothing is there. */
@@ -62,7 +100,7 @@ export function isFolder(path: string): boolean {
 
 /** The name of a data set that is known only by its path. */
 export function nameOfPath(path: string): string {
-  return basename(path).replace(/(\.bin|\.gz)+$/, '')
+  return basename(path).replace(/(\.bin|\.gz|\.mat)+$/, '')
 }
 
 function filesMatching(folder: string, pattern: RegExp): string[] {

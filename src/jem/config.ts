@@ -110,7 +110,7 @@ export interface JemConfig {
   augmentPx: boolean
 
   seed: number
-  /** How products of the training step compute: `fp32`, `tf32` or `bf16` (ops/precision.ts). */
+  /** How products of the training step compute: `fp32`, `strict`, `tf32` or `bf16` (ops/precision.ts). */
   precision: Precision
   /** The same of the sampler. */
   samplerPrecision: Precision

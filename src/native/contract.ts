@@ -315,7 +315,7 @@ export interface NativeAddon {
   variants(): string
   setVariant(name: string): boolean
   /** How f32 is multiplied from here on. */
-  setPrecision(name: 'fp32' | 'tf32'): boolean
+  setPrecision(name: 'fp32' | 'tf32' | 'strict'): boolean
   /** What a person would want to know of the hardware and the build. */
   properties(): Record<string, string>
   /** Whether calls can be recorded and replayed; the next four are for such devices only. */

@@ -15,7 +15,7 @@ export class NativeDevice {
   /** While calls are captured: what they change in place, by each replay. */
   changedInCapture: Set<{ version: number }> | undefined
   private captures = 0
-  private precision: 'fp32' | 'tf32' = 'fp32'
+  private precision: 'fp32' | 'tf32' | 'strict' = 'fp32'
 
   constructor(addon: NativeAddon) {
     this.kind = addon.backend
@@ -76,7 +76,7 @@ export class NativeDevice {
   }
 
   /** f32 is multiplied so by the ops that follow. */
-  multiplyIn(precision: 'fp32' | 'tf32'): void {
+  multiplyIn(precision: 'fp32' | 'tf32' | 'strict'): void {
     if (precision === this.precision) return
     this.addon.setPrecision(precision)
     this.precision = precision

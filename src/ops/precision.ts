@@ -7,13 +7,15 @@ import { cast } from './cast.ts'
 
 /**
  * Of products of f32 tensors:
- * - `fp32`: f32 throughout.
+ * - `fp32`: f32 throughout. The CPU device computes 3×3 convolutions of stride 1 by Winograd's F(4×4, 3×3) where that is
+ *   less work: a few times the rounding of the direct sum (docs/architecture.md, Precision).
+ * - `strict`: f32, each convolution summed as it is defined. On a GPU: fp32, which is strict there.
  * - `tf32`: operands rounded to TF32 (10 bits of mantissa, relative error 2⁻¹¹), sums in f32. On the CPU device: fp32.
  * - `bf16`: operands rounded to bf16 (7 bits, 2⁻⁸), sums in f32, results bf16: activations take half the memory.
  *   Parameters stay f32; a copy in bf16 is renewed when they have changed. Gradients of parameters are f32, of bf16
  *   precision.
  */
-export const precisions = ['fp32', 'tf32', 'bf16'] as const
+export const precisions = ['fp32', 'strict', 'tf32', 'bf16'] as const
 export type Precision = (typeof precisions)[number]
 
 let current: Precision = 'fp32'
@@ -40,7 +42,7 @@ export function currentPrecision(): Precision {
 /** @internal The ops of x's device, which multiplies f32 in this precision from here on. */
 export function multiplying(x: Tensor, precision: Precision): NativeOps {
   const { device } = x.storage
-  device.multiplyIn(precision === 'tf32' ? 'tf32' : 'fp32')
+  device.multiplyIn(precision === 'bf16' ? 'fp32' : precision)
   return device.ops
 }
 

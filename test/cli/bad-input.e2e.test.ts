@@ -171,7 +171,9 @@ describe('a run folder', () => {
     expect(await refused(folder, ['sample', '--run', run, '--out', join(folder, 'no/x.png')])).toContain(
       'there is no folder',
     )
-    expect(await refused(folder, ['eval', '--run', run])).toMatch(/single file .* no test part\n {2}hint: .*--data/)
+    expect(await refused(folder, ['eval', '--run', run])).toMatch(
+      /was trained on .*train-images-idx3-ubyte, which has no test part\n {2}hint: .*--data/,
+    )
     expect(await refused(folder, ['eval', '--run', run, '--data', 'mnist'])).toContain(
       'mnist: images must be 12×12×1, as those of train-images-idx3-ubyte, got 28×28×1',
     )

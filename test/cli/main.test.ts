@@ -22,6 +22,7 @@ function spy(name: string) {
 vi.mock('../../src/cli/run/demo.ts', () => ({ runDemo: spy('demo') }))
 vi.mock('../../src/cli/run/train.ts', () => ({ runTrain: spy('train') }))
 vi.mock('../../src/cli/run/sample.ts', () => ({ runSample: spy('sample') }))
+vi.mock('../../src/cli/run/compare.ts', () => ({ runCompare: spy('compare') }))
 vi.mock('../../src/cli/run/eval.ts', () => ({ runEval: spy('eval') }))
 vi.mock('../../src/cli/run/verify.ts', () => ({ runVerify: spy('verify') }))
 vi.mock('../../src/cli/run/doctor.ts', () => ({ runDoctor: spy('doctor') }))
@@ -66,6 +67,7 @@ describe('commands get their options', () => {
         ...{ channels: 3, resize: 32, equalSizes: false, resamples: 0, out: 'o', device: 'auto', threads: 0 },
       },
     ],
+    ['compare a b --html c.html', { name: 'compare', runs: ['a', 'b'], html: 'c.html' }],
     [
       'eval --run r --suite robustness --attack-images 300 --attacks pgd,apgd-ce --epsilons 4,8 --epsilons-l2 none ' +
         '--attack-steps 20 --restarts 20 --refine 1,10 --eot-draws 5 --minimal-distance',
@@ -108,7 +110,10 @@ describe('commands get their options', () => {
       ...{ sigma: 0.1, clampSamples: false, lr: 0.01, unconditional: true, decayEpochs: [5, 9], warmupSteps: -1 },
     }
     const config = { ...defaultConfig, ...given }
-    expect(calls.options).toEqual({ name: 'train', data: 'mnist', out: 'o', resume: false, config, given })
+    const conversion = { resize: undefined, channels: undefined }
+    expect(calls.options).toEqual({ name: 'train', data: 'mnist', out: 'o', resume: false, conversion, config, given })
+    await langevin('train --data mnist --out o --resize 32 --channels 3')
+    expect(calls.options).toMatchObject({ conversion: { resize: 32, channels: 3 }, given: {} })
   })
 
   it('train --resume goes without --data and gives only what was asked', async () => {
@@ -187,7 +192,7 @@ describe('exit codes and messages', () => {
     ['train --out o --data mnist --model wrn-11-1', 'model must be wrn-', 'did you mean wrn-10-1?'],
     ['train --out o --data mnist --sgld-steps abc', 'sgldSteps must be a whole number >= 0, got "abc"', ''],
     ['bench sgld --batch 0', '--batch must be a whole number >= 1, got "0"', ''],
-    ['bench sgld --precision f16', '--precision must be one of fp32, tf32, bf16, got "f16"', ''],
+    ['bench sgld --precision f16', '--precision must be one of fp32, strict, tf32, bf16, got "f16"', ''],
     ['bench sgld --peer jax', '--peer must be one of pytorch, got "jax"', ''],
     ['bench sgld --net wrn-9-1', '--net must be wrn-', ''],
     ['verify a --dtype f16', '--dtype must be one of f32, f64, got "f16"', ''],
@@ -209,7 +214,7 @@ describe('help', () => {
     const bare = await langevin('')
     expect(bare).toEqual(await langevin('--help'))
     expect(bare.code).toBe(0)
-    for (const name of ['demo', 'train', 'sample', 'eval', 'verify', 'bench', 'doctor']) {
+    for (const name of ['demo', 'train', 'sample', 'eval', 'compare', 'verify', 'bench', 'doctor']) {
       expect(bare.stdout).toMatch(new RegExp(`^ {2}${name}\\b`, 'm'))
     }
     expect((await langevin('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
@@ -227,7 +232,18 @@ describe('help', () => {
   })
 
   it('fits the width it is given', async () => {
-    for (const command of ['', 'demo', 'train', 'sample', 'eval', 'verify', 'bench sgld', 'bench conv', 'doctor']) {
+    for (const command of [
+      '',
+      'demo',
+      'train',
+      'sample',
+      'eval',
+      'compare',
+      'verify',
+      'bench sgld',
+      'bench conv',
+      'doctor',
+    ]) {
       const { stdout } = await langevin(`${command} --help`)
       for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(120)
     }

@@ -1,15 +1,15 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { DATASET_NAMES, loadDataset } from '../../src/data/catalog.ts'
+import { dataFolder } from '../../src/data/cache.ts'
+import { DATASET_NAMES, hasTestPart, lastingSource, loadDataset } from '../../src/data/catalog.ts'
 import { CIFAR10_CLASSES, CIFAR100_CLASSES } from '../../src/data/class-names.ts'
 import { ConfigError, DataError, type LangevinError } from '../../src/errors.ts'
 import { temporaryFolder } from '../io/temporary-folder.ts'
 import { cifar, writeIdxPair } from './make-files.ts'
 
-vi.stubEnv('LANGEVIN_DATA', undefined)
-afterEach(() => void vi.stubEnv('LANGEVIN_DATA', undefined))
+afterEach(() => void vi.unstubAllEnvs())
 
 function folder(...path: string[]): string {
   const made = join(...path)
@@ -62,7 +62,8 @@ describe('the data sets in the package load by name, without a download', () => 
     const error = errorOf(() => loadDataset('fashion-mnist', { split: 'train' }))
     expect(error).toBeInstanceOf(DataError)
     expect(error.message).toContain('only its test split is part of this package')
-    expect(error.hint).toContain('$LANGEVIN_DATA/fashion-mnist')
+    expect(error.message).toContain('/nonexistent/langevin/fashion-mnist has no file of it')
+    expect(error.hint).toContain('langevin data get fashion-mnist')
     expect(errorOf(() => loadDataset('svhn')).message).toContain('not part of this package')
   })
 })
@@ -85,7 +86,7 @@ describe('the full data sets load by name from where they are', () => {
     writeMnist(folder(root, 'mnist'), [1, 2], [3])
     writeCifar10(folder(root, 'cifar-10-batches-bin'))
     writeFileSync(join(folder(root, 'cifar-100-binary'), 'train.bin'), cifar([[0, 42]]))
-    writeFileSync(join(folder(root, 'svhn'), 'test_32x32.bin'), cifar([[9]]))
+    writeFileSync(join(folder(root, 'svhn'), 'test_32x32.bin'), cifar([[9]])) // records as CIFAR-10's
     expect(loadDataset('mnist')).toMatchObject({ count: 2, height: 2, classes: 10 })
     expect(loadDataset('mnist', { split: 'test' }).count).toBe(1)
     expect(loadDataset('cifar10').count).toBe(3)
@@ -94,6 +95,54 @@ describe('the full data sets load by name from where they are', () => {
     // What is not there: the bundled subset where there is one, else an error that names the place.
     expect(loadDataset('fashion-mnist', { split: 'test' }).count).toBe(2000)
     expect(errorOf(() => loadDataset('svhn')).message).toContain(join(root, 'svhn'))
+  })
+
+  test("SVHN's official files, before records of CIFAR's format", () => {
+    const root = folder(temporaryFolder(), 'svhn')
+    copyFileSync(new URL('../fixtures/data/svhn-packed.mat', import.meta.url), join(root, 'train_32x32.mat'))
+    writeFileSync(join(root, 'train.bin'), cifar([[9]]))
+    writeFileSync(join(root, 'test.bin'), cifar([[8]]))
+    const data = loadDataset('svhn', { directory: root })
+    expect(data).toMatchObject({ name: 'svhn', split: 'train', count: 5, channels: 3 })
+    expect(labels(loadDataset('svhn', { directory: root, split: 'test' }))).toEqual([8])
+    expect(labels(loadDataset(root))).toEqual([0, 1, 9, 0, 5])
+    expect(labels(loadDataset(join(root, 'train.bin')))).toEqual([9])
+  })
+
+  test('the bundled subset, if asked for', () => {
+    vi.stubEnv('LANGEVIN_DATA', temporaryFolder())
+    writeMnist(folder(process.env.LANGEVIN_DATA!, 'mnist'), [1, 2], [3])
+    expect(loadDataset('mnist').count).toBe(2)
+    expect(loadDataset('bundled:mnist')).toMatchObject({ name: 'mnist', count: 10_000 })
+    expect(() => loadDataset('bundled:svhn')).toThrow(DataError)
+    expect(() => loadDataset('bundled:mnits')).toThrow("did you mean 'mnist'?")
+  })
+
+  test('a source that lasts: paths from the root, the bundled subset by its own name while it is used', () => {
+    expect(lastingSource('mnist')).toBe('bundled:mnist')
+    expect(lastingSource('bundled:mnist')).toBe('bundled:mnist')
+    expect(lastingSource('fashion-mnist')).toBe('fashion-mnist') // its training part is not bundled
+    expect(lastingSource('package.json')).toBe(resolve('package.json'))
+    expect(lastingSource('cifar10:some/file.bin')).toBe(`cifar10:${resolve('some/file.bin')}`)
+    expect(lastingSource('no-such-thing')).toBe('no-such-thing')
+    vi.stubEnv('LANGEVIN_DATA', temporaryFolder())
+    writeMnist(folder(process.env.LANGEVIN_DATA!, 'mnist'), [1, 2], [3])
+    expect(lastingSource('mnist')).toBe('mnist')
+  })
+
+  test('which sources have a test part', () => {
+    const root = writeMnist(temporaryFolder(), [1], [2])
+    expect(['mnist', 'bundled:mnist', root, `mnist:${root}`].map(hasTestPart)).toEqual([true, true, true, true])
+    const file = join(root, 'train-images-idx3-ubyte.gz')
+    expect([file, `mnist:${file}`, temporaryFolder()].map(hasTestPart)).toEqual([false, false, false])
+  })
+
+  test('where they are kept: LANGEVIN_DATA, XDG_CACHE_HOME, or the cache of the system', () => {
+    expect(dataFolder()).toBe('/nonexistent/langevin')
+    vi.stubEnv('XDG_CACHE_HOME', 'not/absolute')
+    expect(dataFolder()).toMatch(/^\/.*\/(\.cache|Library\/Caches)\/langevin$/)
+    vi.stubEnv('LANGEVIN_DATA', 'some/where')
+    expect(dataFolder()).toBe('some/where')
   })
 
   test('a directory that lacks the split is an error, never the bundled subset', () => {

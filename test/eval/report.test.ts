@@ -53,7 +53,10 @@ describe('report page', () => {
 
   it('escapes all text', () => {
     const evil = `<script>alert("x")</script>&'`
-    const suite = { tables: () => [{ caption: evil, head: [evil], rows: [[evil, evil]] }], notes: () => [evil] }
+    const suite = {
+      tables: () => [{ caption: evil, head: [evil], rows: [[evil, evil, { value: evil, spread: evil }]] }],
+      notes: () => [evil],
+    }
     const html = page({
       title: evil,
       byline: [evil],

@@ -58,6 +58,21 @@ describe('the robustness suite', { timeout: 120_000 }, () => {
     ])
     expect(Object.keys(pictures)).toEqual(['distal-run.png', 'distal-baseline.png'])
     expect(JSON.parse(JSON.stringify(result))).toEqual(result)
+    expect(robustness().numbers!(result).map(({ name, value }) => [name, value])).toEqual(
+      [
+        ['accuracy at L∞ ε 16 (all, 4 steps)', 'linf all run', 1],
+        ['accuracy at L∞ ε 64 (all, 4 steps)', 'linf all run', 2],
+        ['JEM-1 accuracy at L∞ ε 16 (pgd, 4 steps)', 'linf pgd run, JEM-1', 1],
+        ['JEM-1 accuracy at L∞ ε 64 (pgd, 4 steps)', 'linf pgd run, JEM-1', 2],
+        ['accuracy at L2 ε 128 (all, 4 steps)', 'l2 all run', 1],
+        ['JEM-1 accuracy at L2 ε 128 (pgd, 4 steps)', 'l2 pgd run, JEM-1', 1],
+      ].map(([name, wanted, place]) => [
+        name,
+        result.curves.find(({ model, norm, attack }) => `${norm} ${attack} ${model}` === wanted)!.points[
+          place as number
+        ].accuracy,
+      ]),
+    )
     expect(labels).toContain('apgd-dlr l2 on baseline')
 
     const html = robustnessSection(result, pictures)

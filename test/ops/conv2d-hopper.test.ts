@@ -4,6 +4,7 @@
 import { describe, expect, test } from 'vitest'
 import { grad } from '../../src/autograd/backward.ts'
 import { conv2dBoth } from '../../src/ops/conv2d.ts'
+import { withPrecision } from '../../src/ops/precision.ts'
 import { tensor } from '../../src/tensor/create.ts'
 import { scope } from '../../src/tensor/scope.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
@@ -58,7 +59,7 @@ describe.each(devices)('%s: wide layers in bf16', (device) => {
           for (const leaf of leaves) leaf.requiresGrad = true
           const [x, weight, bias, residual] = leaves
           const options = { bias, residual, stride: layer.stride, padding: 1, leakySlope: slope }
-          const [y, pre] = conv2dBoth(x, weight, options)
+          const [y, pre] = withPrecision('strict', () => conv2dBoth(x, weight, options))
           expect(y, `${level}: y`).toBeAllclose(expected.y, nearest)
           expect(pre, `${level}: before the activation`).toBeAllclose(expected.pre, nearest)
           const gradients = grad(y, leaves, put(expected.dy))

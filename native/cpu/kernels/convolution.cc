@@ -7,6 +7,7 @@
 // convolution_engine.h   the loops, and the fused epilogues
 // convolution_narrow.h   the input gradient to 1 to 4 channels
 // convolution_weight.h   the weight gradient
+// convolution_winograd.h forward and input gradient of 3×3 layers of stride 1, with a quarter of the multiply-adds
 //
 // Operations: 2·batch·outHeight·outWidth·cout·cin·kh·kw for each of the three. Bytes: input, output and weights once,
 // plus residual and sign bits; at 16 channels and 3×3 taps that is 36 FLOP a byte, so that all but 1×1 convolutions and
@@ -28,6 +29,7 @@
 #include "../kernels.h"
 #include "convolution_narrow.h"
 #include "convolution_weight.h"
+#include "convolution_winograd.h"
 
 namespace langevin::LANGEVIN_ISA {
 
@@ -120,6 +122,13 @@ static void activate(Stream& stream, S* y, uint8_t* signs, int64_t n, ComputeOf<
   });
 }
 
+/// Whether a convolution, or its input gradient, goes Winograd's way: convolution_winograd.h.
+template <class T>
+static bool takesWinograd(const Stream& stream, const ConvShape& s, int64_t sourceChannels, int64_t outChannels) {
+  return sizeof(T) == sizeof(float) && !stream.strict() && s.kh == 3 && s.kw == 3 && s.stride == 1 && s.padding == 1 &&
+         worthWinograd(s.height, s.width, sourceChannels, outChannels);
+}
+
 template <class S>
 static void convolutionForward(Stream& stream, In x, In weight, OptIn bias, OptIn residual, Out y, OptOut pre,
                                OptOut signs, const ConvShape& s, double slope) {
@@ -142,11 +151,17 @@ static void convolutionForward(Stream& stream, In x, In weight, OptIn bias, OptI
     separateSigns = epilogue.signs;
     epilogue.signs = nullptr, epilogue.slope = 1;
   }
-  Arena arena = planArena(stream, s, 1, s.stride, 0);
-  Plan<T> plan;
-  plan.g = forwardGeometry(s, merge, arena);
-  blockPlan(stream, plan, arena);
-  convolve(stream, plan, source, weights, epilogue);
+  if (takesWinograd<T>(stream, s, s.cin, s.cout)) {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      convolveWinograd(stream, s.batch, s.height, s.width, source, s.cin, weights, false, epilogue);
+    }
+  } else {
+    Arena arena = planArena(stream, s, 1, s.stride, 0);
+    Plan<T> plan;
+    plan.g = forwardGeometry(s, merge, arena);
+    blockPlan(stream, plan, arena);
+    convolve(stream, plan, source, weights, epilogue);
+  }
   if (separateSigns) activate(stream, epilogue.y, separateSigns, outputs, static_cast<T>(slope));
 }
 
@@ -161,6 +176,11 @@ static void convolutionBackwardInput(Stream& stream, In dy, In weight, OptIn sig
   const WeightView<S> weights{weight.as<S>(s.weightCount()), s.cin * s.cout, 1, s.cout};
   if (inputs == 0) return;
   const bool narrowImage = s.stride == 1 && s.cin <= kNarrowChannels;
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (!narrowImage && takesWinograd<T>(stream, s, s.cout, s.cin)) {
+      return convolveWinograd(stream, s.batch, s.height, s.width, source, s.cout, weights, true, epilogue);
+    }
+  }
   Arena arena = planArena(stream, s, least(s.stride, s.height) * least(s.stride, s.width), 1,
                           narrowImage ? s.weightCount() * static_cast<int64_t>(sizeof(T)) : 0);
   Plan<T> plan;

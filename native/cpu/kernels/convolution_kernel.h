@@ -9,7 +9,8 @@
 // Zen 4 starts one 512-bit FMA and about one 512-bit load a cycle, so a tile needs more FMAs than loads and, to hide
 // the latency of 4, at least 4 sums. With Q = 2 a 12-pixel tile loads 14 times per 24 FMAs; a layer of 16 output
 // channels has Q = 1, and a 28-pixel tile then loads 29 times per 28 FMAs. The sums of a pixel are added in the order
-// of k, whatever the tile and the instruction set.
+// of k, whatever the tile and the instruction set; where `accumulate`, this call's sum is added to the earlier ones at
+// the end, so that the rounding of a long sum grows with a call's length and not with all of it.
 #pragma once
 #include "../simd.h"
 
@@ -48,9 +49,7 @@ static void multiply(const T* const* segments, const int64_t* offsets, int64_t s
 #pragma GCC unroll 32
   for (int p = 0; p < R * S; ++p) {
 #pragma GCC unroll 4
-    for (int q = 0; q < Q; ++q) {
-      sum[p / S][p % S][q] = accumulate ? V::load(sums + (p * Q + q) * V::lanes) : V::zero();
-    }
+    for (int q = 0; q < Q; ++q) sum[p / S][p % S][q] = V::zero();
   }
   for (int64_t step = 0; step < steps; ++step) {
     const T* x[R];
@@ -82,7 +81,10 @@ static void multiply(const T* const* segments, const int64_t* offsets, int64_t s
 #pragma GCC unroll 32
   for (int p = 0; p < R * S; ++p) {
 #pragma GCC unroll 4
-    for (int q = 0; q < Q; ++q) sum[p / S][p % S][q].store(sums + (p * Q + q) * V::lanes);
+    for (int q = 0; q < Q; ++q) {
+      T* const target = sums + (p * Q + q) * V::lanes;
+      (accumulate ? V::load(target) + sum[p / S][p % S][q] : sum[p / S][p % S][q]).store(target);
+    }
   }
 }
 

@@ -46,8 +46,8 @@ export function declareBench(program: Command, context: CliContext): void {
     .option('--size <n>', 'height and width of the images (pixels)', wholeFlag('--size', positive), 28)
     .option('--channels <n>', 'of the images', wholeFlag('--channels', positive), 1)
     .option(
-      '--precision <fp32|tf32|bf16>',
-      'of products; tf32 is fp32 on a CPU',
+      '--precision <fp32|strict|tf32|bf16>',
+      'of products; strict is fp32 without Winograd; tf32 is fp32 on a CPU',
       choiceFlag('--precision', precisions),
       'fp32',
     )

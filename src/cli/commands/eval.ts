@@ -1,15 +1,18 @@
 import type { Command } from 'commander'
+import type { ConvertOptions } from '../../data/convert.ts'
 import { ConfigError, nearestName } from '../../errors.ts'
-import { type AttackName, attackNames } from '../../eval/attacks/names.ts'
 import type { CliContext } from '../context.ts'
-import { choiceFlag, numberFlag, wholeFlag } from '../range.ts'
+import { numberFlag, wholeFlag } from '../range.ts'
+import { addConversionOptions } from './conversion.ts'
 import { addDeviceOptions, type DeviceOptions } from './device.ts'
+import { addRobustnessOptions, type RobustnessFlags } from './robustness.ts'
 
 /** What `--suite` takes; `run/eval.ts` makes them. */
 export const suiteNames = ['accuracy', 'calibration', 'ood', 'robustness'] as const
 export type SuiteName = (typeof suiteNames)[number]
 
-export interface EvalOptions extends DeviceOptions {
+/** Conversions are of --data and --ood; absent: images must fit. */
+export interface EvalOptions extends DeviceOptions, ConvertOptions, RobustnessFlags {
   run: string
   /** Absent: those that need no further options. */
   suite?: SuiteName[]
@@ -24,21 +27,8 @@ export interface EvalOptions extends DeviceOptions {
   seed?: number
   /** Judge at most this many images of each set. */
   images?: number
-  /** Convert test and out-of-distribution images to this size or number of channels; absent: they must fit. */
-  resize?: number
-  channels?: 1 | 3
   equalSizes: boolean
   resamples: number
-  /** Of the robustness suite; absent: its defaults (`eval/suites/robustness.ts`). */
-  attackImages?: number
-  attacks?: AttackName[]
-  epsilons?: number[]
-  epsilonsL2?: number[]
-  attackSteps?: number
-  restarts?: number
-  refine?: number[]
-  eotDraws?: number
-  minimalDistance?: boolean
   /** Absent: the run's folder. */
   out?: string
   /** File for the JSON result, `-` for stdout; absent: a table. */
@@ -74,12 +64,6 @@ export function declareEval(program: Command, context: CliContext): void {
       'judge at most this many images of each set, chosen at random',
       wholeFlag('--images', { min: 1 }),
     )
-    .option(
-      '--resize <n>',
-      'resize test and out-of-distribution images to n×n; the scores then tell the resizing, too',
-      wholeFlag('--resize', { min: 1 }),
-    )
-    .option('--channels <1|3>', 'turn them grey or into RGB, likewise', channelsFlag)
     .option('--no-equal-sizes', 'compare all images, instead of equally many in- and out-of-distribution')
     .option(
       '--resamples <n>',
@@ -89,56 +73,16 @@ export function declareEval(program: Command, context: CliContext): void {
     )
     .option('--out <dir>', "folder for eval.json and report.html (default: the run's)")
     .option('--json <file>', 'write the result as JSON here too; "-": to stdout, instead of the tables')
-  addRobustnessOptions(command)
-  addDeviceOptions(command).action(async (flags: EvalOptions) => {
+  addConversionOptions(addDeviceOptions(command))
+  addRobustnessOptions(command).action(async (flags: EvalOptions) => {
     const { runEval } = await import('../run/eval.ts')
     await runEval(flags, context)
   })
 }
 
-function addRobustnessOptions(command: Command): void {
-  const epsilons = (flag: string) => listOf(numberFlag(flag, { min: 0 }))
-  command
-    .optionsGroup('Options of the robustness suite:')
-    .option(
-      '--attack-images <n>',
-      'attack the first n test images (default: 100)',
-      wholeFlag('--attack-images', { min: 1 }),
-    )
-    .option(
-      '--attacks <names>',
-      `of ${attackNames.join(', ')} (default: all)`,
-      listOf(choiceFlag('--attacks', attackNames)),
-    )
-    .option('--epsilons <list>', 'L∞ budgets in 1/255 of [0, 1]; none: no L∞', epsilons('--epsilons'))
-    .option('--epsilons-l2 <list>', 'L2 budgets, likewise', epsilons('--epsilons-l2'))
-    .option('--attack-steps <n>', 'steps of each attack (default: 40)', wholeFlag('--attack-steps', { min: 1 }))
-    .option('--restarts <n>', 'random starts of each attack (default: 1)', wholeFlag('--restarts', { min: 1 }))
-    .option(
-      '--refine <list>',
-      'attack JEM-n, too, for these n; none: no (default: 1)',
-      listOf(wholeFlag('--refine', { min: 1 })),
-    )
-    .option(
-      '--eot-draws <n>',
-      'gradients averaged in attacks on JEM-n (default: 1)',
-      wholeFlag('--eot-draws', { min: 1 }),
-    )
-    .option('--minimal-distance', 'search the nearest adversarial images, too, as the released code does')
-}
-
-function channelsFlag(text: string): 1 | 3 {
-  return choiceFlag('--channels', ['1', '3'])(text) === '1' ? 1 : 3
-}
-
 /** The names of a comma-separated list. */
 function list(text: string): string[] {
   return text.split(',').filter((name) => name !== '')
-}
-
-/** A parser of comma-separated values, or of `none`. */
-function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
-  return (text) => (text === 'none' ? [] : list(text).map(parse))
 }
 
 /** Throws ConfigError with the nearest name. */

@@ -1,15 +1,18 @@
 import { type Command, Option } from 'commander'
+import type { ConvertOptions } from '../../data/convert.ts'
 import { ConfigError } from '../../errors.ts'
 import { defaultConfig, type JemConfig } from '../../jem/config.ts'
 import { recipes } from '../../jem/recipes/index.ts'
 import type { CliContext } from '../context.ts'
 import { flagOf, type Setting, settings } from '../options.ts'
+import { addConversionOptions } from './conversion.ts'
 
 export interface TrainOptions {
   /** A name or a path; absent only with `resume`, which takes it from the run. */
   data?: string
   out: string
   resume: boolean
+  conversion: ConvertOptions
   /** Flags before --config before --recipe before defaults. */
   config: JemConfig
   /** Only what flags and --config gave. With `resume`, the run's own configuration is the base instead. */
@@ -26,7 +29,11 @@ export function declareTrain(program: Command, context: CliContext): void {
         'Writes checkpoints, metrics.jsonl, TensorBoard events and sample pictures to the run folder. ' +
         'Ctrl-C saves and leaves; --resume continues exactly where the run stopped.',
     )
-    .option('--data <name|path>', 'mnist, fashion-mnist, cifar10, cifar100, svhn, or a path to IDX or CIFAR files')
+    .option(
+      '--data <name|path>',
+      'mnist, fashion-mnist, cifar10, cifar100, svhn (see langevin data), or a path to IDX, CIFAR or SVHN files or to a ' +
+        'folder of PNG files for each class',
+    )
     .requiredOption('--out <dir>', 'run folder; must not exist unless --resume is given')
     .option('--config <file.json>', 'settings as JSON, keys as below in camelCase; flags win over it, it over --recipe')
     .option('--resume', 'continue the run in --out')
@@ -37,13 +44,14 @@ export function declareTrain(program: Command, context: CliContext): void {
         '\n\nExamples:\n  langevin train --data mnist --model wrn-10-1 --out runs/mnist --steps 1000 --sigma 0.1 --lr 1e-3' +
         '\n  langevin train --recipe sada-jem --data cifar10 --out runs/sada --sgld-steps 10',
     )
+  addConversionOptions(command)
   for (const [key, setting] of Object.entries(settings)) {
     const off = new Option(flagOf(key).replace('--', '--no-')).hideHelp()
     command.addOption(optionOf(key as keyof JemConfig, setting))
     if (setting.kind === 'switch') command.addOption(off)
   }
   command.action(async (flags: Record<string, unknown>) => {
-    const { data, out, config: file, resume = false, verbose: _, ...given } = flags
+    const { data, out, config: file, resume = false, verbose: _, resize, channels, ...given } = flags
     if (data === undefined && !resume) {
       throw new ConfigError('train: --data is missing', {
         hint: 'for example --data mnist; only --resume goes without',
@@ -52,7 +60,7 @@ export function declareTrain(program: Command, context: CliContext): void {
     const { readConfigFile, resolveConfig } = await import('../config.ts')
     const resolved = resolveConfig(given, file === undefined ? undefined : readConfigFile(file as string))
     const { runTrain } = await import('../run/train.ts')
-    await runTrain({ data, out, resume, ...resolved } as TrainOptions, context)
+    await runTrain({ data, out, resume, conversion: { resize, channels }, ...resolved } as TrainOptions, context)
   })
 }
 

@@ -24,7 +24,7 @@ export function declareVerify(program: Command, context: CliContext): void {
     .option('--device <cpu|cuda|auto>', 'where to compute', choiceFlag('--device', ['cpu', 'cuda', 'auto']), 'cpu')
     .option('--dtype <f32|f64>', 'precision (f64: CPU only)', choiceFlag('--dtype', ['f32', 'f64']), 'f32')
     .option(
-      '--precision <fp32|tf32|bf16>',
+      '--precision <fp32|strict|tf32|bf16>',
       'of products; the tolerances are those of fp32, so tf32 and bf16 are told and not judged',
       choiceFlag('--precision', precisions),
       'fp32',

@@ -40,6 +40,9 @@ interface Training {
   peakBytes: number
 }
 
+/** The same images on every machine. */
+const digitsSource = 'bundled:mnist'
+
 /** What the demo tells of its evaluation on the terminal. */
 interface Headline {
   accuracy: AccuracyResult['models'][number]
@@ -57,7 +60,7 @@ export async function runDemo(
   const out = folderFor(options.out)
   const device = openDevice(options, context.stderr)
   const config = recipeFor(options)
-  const digits = loadDataset('mnist', { split: 'train' })
+  const digits = loadDataset(digitsSource, { split: 'train' })
   context.stderr.write(
     `training a JEM (${config.model}) on ${digits.count} handwritten digits, ${config.steps} steps, in ${out}\n`,
   )
@@ -67,10 +70,11 @@ export async function runDemo(
   const run = openRun(out, device, context)
   try {
     context.stderr.write('judging and drawing …\n')
-    const suites = [accuracy(), calibration(), ood({ sets: [loadDataset('fashion-mnist', { split: 'test' })] })]
+    const fashion = loadDataset('bundled:fashion-mnist', { split: 'test' })
+    const suites = [accuracy(), calibration(), ood({ sets: [fashion] })]
     const { evaluation } = await judge(suites, {
       run,
-      test: loadDataset('mnist', { split: 'test' }),
+      test: loadDataset(digitsSource, { split: 'test' }),
       training: () => digits,
       sigma: config.sigma,
       seed: config.seed,
@@ -120,7 +124,7 @@ async function train(
     const result = await trainRun({
       config,
       data,
-      source: 'mnist',
+      source: digitsSource,
       folder,
       device,
       signal: context.signal,

@@ -1,8 +1,10 @@
-import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadDataset } from '../../data/catalog.ts'
+import { hasTestPart, placeOf } from '../../data/catalog.ts'
+import { conversionTo } from '../../data/convert.ts'
 import { type Dataset, takeImages } from '../../data/dataset.ts'
-import { checkSameSize, loadOod } from '../../data/ood.ts'
+import { checkSameSize } from '../../data/ood.ts'
+import type { DatasetName } from '../../data/sources.ts'
 import { ConfigError, DataError } from '../../errors.ts'
 import { type Evaluation, judge, readEvaluation, saveEvaluation } from '../../eval/evaluation.ts'
 import type { TrainingPoint } from '../../eval/plots.ts'
@@ -10,7 +12,7 @@ import { accuracy } from '../../eval/suites/accuracy.ts'
 import { calibration } from '../../eval/suites/calibration.ts'
 import { ood } from '../../eval/suites/ood.ts'
 import { defaultEpsilons, robustness } from '../../eval/suites/robustness.ts'
-import type { Pictures, Suite } from '../../eval/suites/suite.ts'
+import { cellText, type Pictures, type Suite } from '../../eval/suites/suite.ts'
 import { writeFileAtomic } from '../../io/atomic.ts'
 import { discard } from '../../io/discard.ts'
 import type { DataDescription } from '../../jem/checkpoint.ts'
@@ -20,6 +22,7 @@ import { Generator } from '../../random/generator.ts'
 import type { EvalOptions, SuiteName } from '../commands/eval.ts'
 import type { CliContext } from '../context.ts'
 import { openDevice } from '../device.ts'
+import { loadData, loadOodData } from '../load-data.ts'
 import { openRun } from '../load-run.ts'
 import { slowProgress } from '../slow-progress.ts'
 import { formatTable } from '../table.ts'
@@ -29,6 +32,7 @@ interface Inputs {
   test: Dataset
   options: EvalOptions
   seed: number
+  context: CliContext
 }
 
 /** Those that take seconds. */
@@ -67,14 +71,14 @@ export async function runEval(options: EvalOptions, context: CliContext): Promis
     if (existsSync(join(out, 'eval.json'))) readEvaluation(join(out, 'eval.json'))
     baseline = options.baseline === undefined ? undefined : openBaseline(options.baseline, run, device, context)
     const seed = options.seed ?? run.config.seed
-    const test = testSet(run, options, seed)
-    const inputs = { run, test, options, seed }
+    const test = testSet(run, options, seed, context)
+    const inputs = { run, test, options, seed, context }
     const suites = (options.suite ?? defaultSuites).map((name) => suiteMakers[name](inputs))
     const judged = await judge(suites, {
       run,
       baseline,
       test,
-      training: () => loadDataset(run.data.source, { split: 'train' }),
+      training: () => loadData(run.data.source, { split: 'train', ...conversionTo(run.data) }, context),
       sigma: options.sigma ?? run.config.sigma,
       seed,
       signal: context.signal,
@@ -99,7 +103,13 @@ export async function runEval(options: EvalOptions, context: CliContext): Promis
 }
 
 function asText(suite: Suite, result: object): string {
-  const tables = suite.tables(result).map(({ caption, head, rows }) => `${caption}\n\n${formatTable(rows, head)}\n`)
+  const tables = suite.tables(result).map(
+    ({ caption, head, rows }) =>
+      `${caption}\n\n${formatTable(
+        rows.map((row) => row.map(cellText)),
+        head,
+      )}\n`,
+  )
   const notes = (suite.notes?.(result) ?? []).map((note) => `${note}\n`)
   return `${tables.join('')}${notes.join('')}${notes.length > 0 ? '\n' : ''}`
 }
@@ -148,8 +158,13 @@ function metricsOf(folder: string): TrainingPoint[] {
   return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as TrainingPoint)
 }
 
-function testSet(run: LoadedRun, { data, images, resize, channels }: EvalOptions, seed: number): Dataset {
-  const whole = loadDataset(data ?? testSource(run.data), { split: 'test', resize, channels })
+function testSet(run: LoadedRun, options: EvalOptions, seed: number, context: CliContext): Dataset {
+  const { data, images, resize, channels } = options
+  // The test part of the run's own data is converted as its training part was.
+  const whole =
+    data === undefined
+      ? loadData(testSource(run.data), { split: 'test', ...conversionTo(run.data) }, context)
+      : loadData(data, { split: 'test', resize, channels }, context)
   checkSameSize(whole, run.data)
   if (whole.classes > run.data.classes) {
     throw new DataError(`${whole.name} has ${whole.classes} classes, the run has ${run.data.classes}`, {
@@ -159,19 +174,16 @@ function testSet(run: LoadedRun, { data, images, resize, channels }: EvalOptions
   return limited(whole, images, seed)
 }
 
-/** The test part of what the run was trained on. Throws ConfigError where there is none to tell apart. */
+/** Where the test part of what the run was trained on is. Throws ConfigError where there is none to tell apart. */
 function testSource({ source }: DataDescription): string {
-  const path = source.replace(/^[a-z0-9-]+:/, '')
-  if (statSync(path, { throwIfNoEntry: false })?.isFile()) {
-    throw new ConfigError(`the run was trained on the single file ${path}, which has no test part`, {
-      hint: 'give test data with --data',
-    })
-  }
-  return source
+  if (hasTestPart(source)) return source
+  throw new ConfigError(`the run was trained on ${source}, which has no test part`, {
+    hint: 'give test data with --data',
+  })
 }
 
 /** The natural images that are usually put against each data set. */
-const counterparts: Record<string, string[]> = {
+const counterparts: Record<string, DatasetName[]> = {
   mnist: ['fashion-mnist'],
   'fashion-mnist': ['mnist'],
   cifar10: ['svhn', 'cifar100'],
@@ -181,24 +193,16 @@ const counterparts: Record<string, string[]> = {
 
 /** What needs no files, and the counterparts that are on this machine. */
 function defaultOod({ name }: DataDescription): string[] {
-  const present = (counterparts[name] ?? []).filter((other) => {
-    try {
-      loadDataset(other, { split: 'test', limit: 1 })
-      return true
-    } catch (error) {
-      if (error instanceof DataError) return false
-      throw error
-    }
-  })
+  const present = (counterparts[name] ?? []).filter((other) => placeOf(other, 'test') !== 'nowhere')
   return [...present, 'interpolation', 'uniform']
 }
 
 /** Each set under its own name, or under what was typed where two have the same. */
-function oodSets({ run, test, options, seed }: Inputs): Dataset[] {
+function oodSets({ run, test, options, seed, context }: Inputs): Dataset[] {
   const { images, resize, channels } = options
   const sets: Dataset[] = []
   for (const source of options.ood ?? defaultOod(run.data)) {
-    const whole = loadOod(source, test, { seed, resize, channels })
+    const whole = loadOodData(source, test, { seed, resize, channels }, context)
     const name = sets.some((other) => other.name === whole.name) ? source : whole.name
     sets.push({ ...limited(whole, images, seed), name })
   }

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { DATASET_NAMES, loadDataset } from '../../data/catalog.ts'
+import { join } from 'node:path'
+import { lastingSource } from '../../data/catalog.ts'
+import { type ConvertOptions, conversionTo } from '../../data/convert.ts'
 import { CheckpointError, ConfigError } from '../../errors.ts'
 import { type CheckpointMeta, hasCheckpoint, readCheckpoint } from '../../jem/checkpoint.ts'
 import { defaultConfig, type JemConfig } from '../../jem/config.ts'
@@ -9,6 +10,7 @@ import { trainRun } from '../../jem/run.ts'
 import type { TrainOptions } from '../commands/train.ts'
 import type { CliContext } from '../context.ts'
 import { openDevice } from '../device.ts'
+import { loadData } from '../load-data.ts'
 import { flagOf } from '../options.ts'
 import { createProgress } from '../progress.ts'
 
@@ -28,10 +30,12 @@ const changeable: readonly (keyof JemConfig)[] = [
 
 export async function runTrain(options: TrainOptions, context: CliContext): Promise<void> {
   const { out, resume } = options
-  const { config, source } = resume ? resumed(options) : { config: options.config, source: absolute(options.data!) }
-  const data = loadDataset(source, { split: 'train' })
+  const { config, source, conversion } = resume
+    ? resumed(options)
+    : { config: options.config, source: lastingSource(options.data!), conversion: options.conversion }
+  const data = loadData(source, { split: 'train', ...conversion }, context)
   const device = openDevice(config, context.stderr)
-  const batch = config.batch * (Number(config.pxWeight > 0) + Number(config.pxyWeight > 0))
+  const chains = config.batch * (Number(config.pxWeight > 0) + Number(config.pxyWeight > 0))
   let progress: ReturnType<typeof createProgress> | undefined
   let first: number | undefined
   try {
@@ -51,7 +55,7 @@ export async function runTrain(options: TrainOptions, context: CliContext): Prom
         }
         progress.update({
           step,
-          imageSteps: (step - first) * batch * config.sgldSteps,
+          imageSteps: chains > 0 ? (step - first) * chains * config.sgldSteps : undefined,
           loss,
           fData: fData ?? undefined,
           fSample: fSample ?? undefined,
@@ -85,7 +89,11 @@ function describeRecipe(config: JemConfig): string {
 }
 
 /** The configuration of the run in the folder, with what may be changed. Throws CheckpointError, ConfigError. */
-function resumed({ out, data, given }: TrainOptions): { config: JemConfig; source: string } {
+function resumed({ out, data, given, conversion }: TrainOptions): {
+  config: JemConfig
+  source: string
+  conversion: ConvertOptions
+} {
   const saved = hasCheckpoint(out) ? readCheckpoint(out).meta : readRunConfig(out)
   for (const [key, value] of Object.entries(given)) {
     const before = saved.config[key as keyof JemConfig]
@@ -98,7 +106,18 @@ function resumed({ out, data, given }: TrainOptions): { config: JemConfig; sourc
   }
   const config = { ...saved.config, ...given }
   if (given.epochs !== undefined) config.steps = 0
-  return { config, source: data === undefined ? saved.data.source : absolute(data) }
+  const trained = conversionTo(saved.data)
+  for (const key of ['resize', 'channels'] as const) {
+    if (conversion[key] === undefined || conversion[key] === trained[key]) continue
+    const { height, width, channels } = saved.data
+    throw new ConfigError(
+      `--${key} ${conversion[key]} does not fit this run, whose images are ${height}×${width}×${channels}`,
+      {
+        hint: 'resume without it, or start a new run',
+      },
+    )
+  }
+  return { config, source: data === undefined ? saved.data.source : lastingSource(data), conversion: trained }
 }
 
 /** What a run that was stopped before its first checkpoint was to become. */
@@ -116,10 +135,4 @@ function readRunConfig(out: string): Pick<CheckpointMeta, 'config' | 'data'> {
       cause,
     })
   }
-}
-
-/** A path as it holds from any folder: a run may be resumed from elsewhere. Names stay. */
-function absolute(source: string): string {
-  const [, prefix = '', path] = /^([a-z0-9-]+:)?(.*)$/s.exec(source)!
-  return existsSync(path) && !(DATASET_NAMES.includes(path) && prefix === '') ? `${prefix}${resolve(path)}` : source
 }

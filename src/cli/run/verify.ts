@@ -19,7 +19,7 @@ export async function runVerify(options: VerifyOptions, context: CliContext): Pr
     const results = await verifyGolden(file, { dtype, device, precision })
     const pass = results.every((result) => result.pass)
     reports.push({ file, dtype, device, precision, pass, results })
-    if (!pass && precision === 'fp32') context.exitCode = 1
+    if (!pass && (precision === 'fp32' || precision === 'strict')) context.exitCode = 1
     if (!json)
       context.stdout.write(
         `${reports.length > 1 ? '\n' : ''}${asText(file, precision === 'fp32' ? dtype : precision, device, results)}`,

@@ -1,5 +1,5 @@
 import type { Figure } from '../plots.ts'
-import type { ResultTable, Suite } from '../suites/suite.ts'
+import type { Cell, ResultTable, Suite } from '../suites/suite.ts'
 import { reportCss } from './style.ts'
 
 /** The pieces of a report page. All text that they are given is escaped; only functions of this file and plots make
@@ -88,9 +88,10 @@ export function facts(rows: readonly (readonly [string, string | undefined])[]):
   return `<div class="table"><table class="facts"><tbody>${tableRows(known)}</tbody></table></div>`
 }
 
-function tableRows(rows: readonly (readonly string[])[]): string {
-  const cell = (text: string, i: number) =>
-    i === 0 ? `<th scope="row">${escapeHtml(text)}</th>` : `<td>${escapeHtml(text)}</td>`
+function tableRows(rows: readonly (readonly Cell[])[]): string {
+  const content = (cell: Cell) =>
+    typeof cell === 'string' ? escapeHtml(cell) : `${escapeHtml(cell.value)}<small>${escapeHtml(cell.spread)}</small>`
+  const cell = (one: Cell, i: number) => (i === 0 ? `<th scope="row">${content(one)}</th>` : `<td>${content(one)}</td>`)
   return rows.map((row) => `<tr>${row.map(cell).join('')}</tr>`).join('')
 }
 

@@ -15,7 +15,7 @@ h2{font-size:1.25rem;margin:0 0 1rem;padding-bottom:.4rem;border-bottom:1px soli
 p{max-width:70ch}
 p.note{font-size:.88rem;color:var(--soft);margin:.4rem 0}
 dl,dd,figure{margin:0}
-.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.8rem}
+.tiles{margin-bottom:1rem;display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.8rem}
 .tiles>div{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.8rem 1rem}
 .tiles dt{font-size:.82rem;color:var(--soft)}
 .tiles dd{font-size:1.55rem;font-weight:650;line-height:1.3;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
@@ -40,9 +40,10 @@ padding-right:.5rem;font-size:.78rem;color:var(--soft);justify-self:end}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 caption{caption-side:bottom;text-align:left;font-size:.85rem;color:var(--soft);padding:.6rem 1rem}
 th,td{padding:.5rem 1rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap;font-weight:400}
-thead th{font-size:.82rem;color:var(--soft)}
+thead th{font-size:.82rem;color:var(--soft);white-space:normal;vertical-align:bottom}
+td small{display:block;font-size:.72rem;color:var(--soft)}
 th:first-child{text-align:left}
-tbody th{font-weight:600}
+tbody th{font-weight:600;white-space:normal;min-width:6rem}
 tbody tr:last-child>*{border-bottom:0}
 caption~tbody tr:last-child>*{border-bottom:1px solid var(--line)}
 .facts th{width:1%;font-weight:400;color:var(--soft)}
@@ -55,10 +56,12 @@ break-inside:avoid}
 .config small{color:var(--soft);font-weight:400;white-space:nowrap}
 .config .changed{background:var(--mark)}
 .config .changed dd{font-weight:650}
-@media (max-width:40rem){main{padding:1.5rem 1rem 3rem}.tiles{grid-template-columns:1fr 1fr;gap:.6rem}
+@media (max-width:40rem){main{padding:1.5rem .8rem 3rem}.tiles{grid-template-columns:1fr 1fr;gap:.6rem}
 .tiles>div{padding:.6rem .75rem}.tiles dd{font-size:1.25rem}.plots>figure,.pictures>figure,section>figure{padding:.7rem}
-th,td{padding:.45rem .7rem}.facts th{white-space:normal;min-width:7rem}.frame .columns{font-size:.6rem}}
+table{font-size:.8rem}th,td{padding:.4rem .22rem}th:first-child,caption{padding-left:.6rem}
+tbody th{min-width:4.4rem}thead th{font-size:.7rem}td small{font-size:.58rem}.facts th{white-space:normal;min-width:7rem}.frame .columns{font-size:.6rem}}
 @media print{body{background:#fff;font-size:10.5pt}main{max-width:none;padding:0}section{margin-top:1.4rem}
 h2{break-after:avoid}figure,.table,.tiles>div{break-inside:avoid}.plots,.pictures{grid-template-columns:1fr 1fr}
-.tiles{grid-template-columns:repeat(4,1fr)}.tiles dd{font-size:1.15rem}}
+.tiles{grid-template-columns:repeat(4,1fr)}.tiles dd{font-size:1.15rem}.table{overflow:visible}
+th,td{padding:.25rem .5rem}tr{break-inside:avoid}}
 `

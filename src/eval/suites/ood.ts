@@ -9,10 +9,12 @@ import type { Numbers } from '../metrics.ts'
 import { type ScoreName, type Scores, scoreLabels, scoreNames, scoresOf } from '../scores.ts'
 import {
   type Candidate,
+  type Cell,
   candidatesOf,
   describeMeasured,
   type MeasuredOn,
   measuredOn,
+  type NamedNumber,
   type ResultTable,
   type Suite,
   type SuiteContext,
@@ -58,7 +60,7 @@ export type ScoreResult = DetectionMetrics & { intervals: Record<keyof Detection
 
 /** How well each score of `scores.ts` tells the test images from each other set. Throws ConfigError without a set. */
 export function ood(options: OodSuiteOptions): Suite<OodResult> {
-  return { name: 'ood', usesGradients: true, run: (context) => run(context, options), tables, notes }
+  return { name: 'ood', usesGradients: true, run: (context) => run(context, options), tables, notes, numbers }
 }
 
 async function run(
@@ -194,13 +196,25 @@ function notes({ bootstrap, equalSizes, typicality }: OodResult): string[] {
   ]
   if (bootstrap) {
     all.push(
-      `In brackets: ${percent(bootstrap.level, 0)} bootstrap intervals, percentiles of ${count(bootstrap.resamples)} ` +
+      `Ranges: ${percent(bootstrap.level, 0)} bootstrap intervals, percentiles of ${count(bootstrap.resamples)} ` +
         `resamples of the images (seed ${bootstrap.seed}).`,
     )
   }
   return all
 }
 
-function withInterval(value: number, interval: Interval | undefined): string {
-  return interval ? `${value.toFixed(4)} [${interval.map((end) => end.toFixed(3)).join(', ')}]` : value.toFixed(4)
+function withInterval(value: number, interval: Interval | undefined): Cell {
+  if (!interval) return value.toFixed(4)
+  return { value: value.toFixed(4), spread: interval.map((end) => end.toFixed(3)).join('–') }
+}
+
+function numbers({ sets }: OodResult): NamedNumber[] {
+  return sets.flatMap(({ on, models: [{ scores }] }) =>
+    (Object.entries(scores) as [ScoreName, ScoreResult][]).map(([score, { auroc }]) => ({
+      name: `AUROC of ${scoreLabels[score]} against ${on.data}`,
+      value: auroc,
+      unit: 'none' as const,
+      on,
+    })),
+  )
 }

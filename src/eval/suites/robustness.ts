@@ -26,6 +26,7 @@ import {
   describeMeasured,
   type MeasuredOn,
   measuredOn,
+  type NamedNumber,
   type ResultTable,
   type Suite,
   type SuiteContext,
@@ -82,7 +83,7 @@ export interface RobustnessResult {
 /** Accuracy under attacks, the checks that such numbers need, and distal adversarials. The pictures are those. */
 export function robustness(options: RobustnessOptions = {}): Suite<RobustnessResult> {
   for (const epsilons of Object.values(options.epsilons ?? defaultEpsilons)) epsilons.forEach(expectEpsilon)
-  return { name: 'robustness', run: (context) => run(context, options), tables, notes }
+  return { name: 'robustness', run: (context) => run(context, options), tables, notes, numbers }
 }
 
 async function run(context: SuiteContext, options: RobustnessOptions): Promise<SuiteOutput<RobustnessResult>> {
@@ -262,6 +263,28 @@ function tables({ on, curves, masking, distal, minimalDistances }: RobustnessRes
     },
   )
   return all
+}
+
+/** The judged run's accuracy at each ε, where no attack of the list succeeds. */
+function numbers({ on, protocol, curves }: RobustnessResult): NamedNumber[] {
+  const judged = curves[0]?.model
+  return (['linf', 'l2'] as const).flatMap((norm) => {
+    const ours = curves.filter((curve) => curve.norm === norm && curve.attack !== 'minimal-distance')
+    return [...new Set(ours.map(({ model }) => model))]
+      .filter((model) => model === judged || model.startsWith(`${judged}, JEM-`))
+      .flatMap((model) => {
+        const { attack, points } = ours.findLast((curve) => curve.model === model)! // 'all', where there are several
+        const who = model === judged ? '' : `${model.slice(judged.length + 2)} `
+        return points
+          .filter(({ epsilon }) => epsilon > 0)
+          .map(({ epsilon, accuracy }) => ({
+            name: `${who}accuracy at ${normNames[norm]} ε ${epsilon} (${attack}, ${protocol.steps} steps)`,
+            value: accuracy,
+            unit: 'percent' as const,
+            on,
+          }))
+      })
+  })
 }
 
 function notes({ curves, masking, protocol }: RobustnessResult): string[] {

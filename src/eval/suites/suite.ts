@@ -19,6 +19,8 @@ export interface Suite<Result extends object = object> {
   run(context: SuiteContext): Promise<SuiteOutput<Result>>
   /** The result in words and numbers. */
   tables(result: Result): ResultTable[]
+  /** What stands for the judged run where runs are compared, their seeds averaged. */
+  numbers?(result: Result): NamedNumber[]
   /** Definitions and protocol, a sentence or two each, that stand below the tables. */
   notes?(result: Result): string[]
 }
@@ -30,13 +32,31 @@ export interface SuiteOutput<Result extends object> {
   pictures?: Pictures
 }
 
+/** One figure of a result, for `langevin compare`. */
+export interface NamedNumber {
+  /** The same in every run: "AUROC of log p(x) against svhn". */
+  name: string
+  value: number
+  /** How to write it. */
+  unit: 'percent' | 'nats' | 'none'
+  on: MeasuredOn
+}
+
 export type Pictures = Readonly<Record<string, Uint8Array>>
 
 /** Rows of text: the first cell of each row says what it is. The caption says on what the numbers were measured. */
 export interface ResultTable {
   caption: string
   head: readonly string[]
-  rows: readonly (readonly string[])[]
+  rows: readonly (readonly Cell[])[]
+}
+
+/** Text, or a value with how far it can be trusted. */
+export type Cell = string | { value: string; spread: string }
+
+/** A cell on one line. */
+export function cellText(cell: Cell): string {
+  return typeof cell === 'string' ? cell : `${cell.value} (${cell.spread})`
 }
 
 /** What a number was measured on. It stands beside every number of eval.json. */
