@@ -47,6 +47,11 @@ export { checkKernels, type KernelCheck } from './eval/self-check.ts'
 export { type AccuracyResult, accuracy as accuracySuite } from './eval/suites/accuracy.ts'
 export { type CalibrationResult, calibration as calibrationSuite } from './eval/suites/calibration.ts'
 export { type OodResult, type OodSuiteOptions, ood as oodSuite } from './eval/suites/ood.ts'
+export {
+  type RobustnessOptions,
+  type RobustnessResult,
+  robustness as robustnessSuite,
+} from './eval/suites/robustness.ts'
 export type { MeasuredOn, Suite, SuiteContext, SuiteOutput } from './eval/suites/suite.ts'
 export { fitTemperature, scaledLogits, type TemperatureFit } from './eval/temperature.ts'
 export { type ImageGridOptions, imageGrid, writeImageGrid } from './io/grid.ts'
