@@ -3,14 +3,14 @@
 //
 // Ours does more in the same time: forward adds the bias, applies LeakyReLU and writes the sign bits; the gradient to the
 // input applies sign bits. cuDNN's call is the bare convolution, channels_last, with the algorithm that
-// cudnn.benchmark finds. Inputs rotate past the L2 cache on both sides. Ours is timed by the clock around many calls,
+// cudnn.benchmark finds; with a shortcut, two of them and a sum. Inputs rotate past the L2 cache on both sides. Ours is timed by the clock around many calls,
 // PyTorch by CUDA events.
 
 import { attempt, log, Results } from '../document.mjs'
 import { median } from '../figures.mjs'
 import { prepareConvolution } from '../kernels/convolution.mjs'
 import { Kernels } from '../kernels/device.mjs'
-import { distinctConvolutions, images, label, passOf } from '../wide-resnet.mjs'
+import { distinctConvolutions, images, label, passesOf, passOf } from '../wide-resnet.mjs'
 import { benchOptions, rotatedSets, startPyTorch } from './device.mjs'
 
 const options = benchOptions()
@@ -18,7 +18,6 @@ const { tiny, seconds } = options
 const net = tiny ? 'wrn-10-2' : 'wrn-28-10'
 const image = tiny ? { size: 8, channels: 3 } : images[net]
 const batches = tiny ? [2] : [64, 256]
-const passes = ['forward', 'dgrad', 'wgrad']
 const precision = 'bf16'
 
 const kernels = new Kernels(options.device)
@@ -34,7 +33,7 @@ try {
   }
   for (const batch of batches) {
     for (const layer of distinctConvolutions(net, image)) {
-      for (const pass of passes) {
+      for (const pass of passesOf(layer)) {
         const { operations, bytes } = passOf(layer, pass, batch)
         const sets = tiny ? 2 : rotatedSets(bytes, pytorch?.about.l2Bytes ?? undefined)
         const row = { layer: label(layer), ...layer, batch, pass, operations, bytes, sets }

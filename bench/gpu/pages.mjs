@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { root } from '../machine.mjs'
 import { Pages, table } from '../pages/markdown.mjs'
-import { distinctConvolutions, images, label } from '../wide-resnet.mjs'
+import { distinctConvolutions, images, label, passesOf } from '../wide-resnet.mjs'
 import { ratioBars, rooflinePlot } from './plots.mjs'
 import { assumed, predictConvolution, predictIteration, predictStep } from './prediction.mjs'
 
@@ -35,7 +35,7 @@ const about = (value) => `about ${Number(value.toPrecision(2)).toLocaleString('e
 function convolutionsTable(batch) {
   const lines = []
   for (const layer of distinctConvolutions('wrn-28-10', images['wrn-28-10'])) {
-    for (const pass of ['forward', 'dgrad', 'wgrad']) {
+    for (const pass of passesOf(layer)) {
       const p = predictConvolution(layer, pass, batch)
       const row = document?.convolutions?.rows.find(
         (candidate) => candidate.batch === batch && candidate.pass === pass && candidate.layer === label(layer),

@@ -2,7 +2,7 @@
 import { setThreads } from '../../dist/index.js'
 import { median } from '../figures.mjs'
 import { serve } from '../serve.mjs'
-import { distinctConvolutions, label, passOf } from '../wide-resnet.mjs'
+import { distinctConvolutions, label, passesOf, passOf } from '../wide-resnet.mjs'
 import { prepareConvolution } from './convolution.mjs'
 import { Kernels } from './device.mjs'
 import { elementwiseCases } from './elementwise.mjs'
@@ -14,10 +14,10 @@ const kernels = new Kernels('cpu')
 await serve(
   { name: 'kernels', isa: kernels.level(), threads },
   {
-    /** Every distinct convolution of a net, forward, to the input and to the weight; `seconds` for each. */
+    /** Every pass of every distinct convolution of a net; `seconds` for each. */
     convolutions({ net, size, channels, batch, seconds }) {
       return distinctConvolutions(net, { size, channels }).flatMap((layer) =>
-        ['forward', 'dgrad', 'wgrad'].map((pass) => {
+        passesOf(layer).map((pass) => {
           const { operations, bytes } = passOf(layer, pass, batch, 4)
           const { handles, call } = prepareConvolution(kernels, layer, { batch, pass })
           const taken = median(kernels.repeated(call, seconds))

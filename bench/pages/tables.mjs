@@ -73,19 +73,15 @@ export function convolutionsTable({ kernels, limits }) {
   if (!kernels) return unmeasured('Kernels were')
   const wide = kernels.convolutions.filter(({ cin, cout }) => Math.min(cin, cout) >= 32)
   const cell = (row) => {
+    if (!row) return '–' // a shortcut's forward pass is part of its convolution's
     const gflops = row.operations / row.seconds / 1e9
     return `${figure(gflops)}${limits ? ` (${percent(gflops, limits.gflops)})` : ''}`
   }
-  const lines = wide
-    .filter(({ pass }) => pass === 'forward')
-    .map((forward) => {
-      const same = (pass) =>
-        wide.find((row) => row.net === forward.net && row.layer === forward.layer && row.pass === pass)
-      return [
-        `${forward.net.toUpperCase()}, batch ${forward.batch}: ${forward.layer}`,
-        ...['forward', 'dgrad', 'wgrad'].map((pass) => cell(same(pass))),
-      ]
-    })
+  const nameOf = ({ net, batch, layer }) => `${net.toUpperCase()}, batch ${batch}: ${layer}`
+  const lines = [...new Set(wide.map(nameOf))].map((name) => [
+    name,
+    ...['forward', 'dgrad', 'wgrad'].map((pass) => cell(wide.find((row) => nameOf(row) === name && row.pass === pass))),
+  ])
   return table(['GFLOP/s (of FMA peak)', 'forward', 'to the input', 'to the weight'], lines)
 }
 
