@@ -100,7 +100,7 @@ export { parseModelName, WideResNet, type WideResNetOptions } from './nn/wideRes
 export { accumulate } from './ops/accumulate.ts'
 export * from './ops/arithmetic.ts'
 export { assign, cast, clone } from './ops/cast.ts'
-export { type Conv2dOptions, conv2d, conv2dBoth } from './ops/conv2d.ts'
+export { type Conv2dOptions, conv2d, conv2dBoth, type Shortcut } from './ops/conv2d.ts'
 export { type EnergyHeadOptions, energyHead } from './ops/energyHead.ts'
 export { linear, matmul } from './ops/matmul.ts'
 export { batchNorm, channelAffine, groupNorm, instanceNorm, type Normalised, type NormOptions } from './ops/norm.ts'

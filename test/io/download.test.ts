@@ -343,10 +343,11 @@ describe('what went wrong is told', () => {
   test.each([
     ['ENOTFOUND', 'the address is unknown; is there a network?', false],
     ['ENETUNREACH', 'there is no network', false],
-    ['ECONNRESET', 'reset', true],
+    ['ECONNRESET', 'the connection broke off', true],
+    ['EPIPE', 'as the system says it', true],
     ['CERT_HAS_EXPIRED', 'expired', false],
   ])('%s, in words; only what may pass is tried again', (code, message, transient) => {
-    const error = asHttpError(Object.assign(new Error(message), { code }))
+    const error = asHttpError(Object.assign(new Error(code === 'EPIPE' ? message : 'expired'), { code }))
     expect(error.message).toContain(message)
     expect(error.transient).toBe(transient)
   })
