@@ -1,6 +1,7 @@
-import { DataError } from '../errors.ts'
+import { existsSync } from 'node:fs'
+import { ConfigError, DataError, nearestName } from '../errors.ts'
 import { Generator } from '../random/generator.ts'
-import { type LoadOptions, loadDataset } from './catalog.ts'
+import { DATASET_NAMES, type LoadOptions, loadDataset } from './catalog.ts'
 import { type Dataset, limitedCount } from './dataset.ts'
 import { DERIVED_NAMES, type DerivedName, derivedDataset } from './derived.ts'
 
@@ -24,9 +25,17 @@ export function loadOod(nameOrPath: string, inside: Dataset, { seed = 0, ...opti
     const generator = new Generator(seed, 'evaluation', firstStream + derived)
     return firstImages(derivedDataset(DERIVED_NAMES[derived], inside, generator), options.limit)
   }
+  checkSpelling(nameOrPath)
   const set = loadDataset(nameOrPath, { ...options, split: 'test' })
   checkSameSize(set, inside)
   return set
+}
+
+/** Throws ConfigError where it looks like the name of a derived set; `loadDataset` knows of the others. */
+function checkSpelling(nameOrPath: string): void {
+  const near = nearestName(nameOrPath, [...DATASET_NAMES, ...DERIVED_NAMES])
+  if (!DERIVED_NAMES.includes(near as DerivedName) || existsSync(nameOrPath)) return
+  throw new ConfigError(`unknown out-of-distribution set '${nameOrPath}': did you mean '${near}'?`)
 }
 
 /** Throws DataError, with what to convert as the hint, unless the images of `set` are as large as those of `inside`. */

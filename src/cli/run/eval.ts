@@ -11,6 +11,7 @@ import type { TrainingPoint } from '../../eval/plots.ts'
 import { accuracy } from '../../eval/suites/accuracy.ts'
 import { calibration } from '../../eval/suites/calibration.ts'
 import { ood } from '../../eval/suites/ood.ts'
+import { defaultEpsilons, robustness } from '../../eval/suites/robustness.ts'
 import { cellText, type Pictures, type Suite } from '../../eval/suites/suite.ts'
 import { writeFileAtomic } from '../../io/atomic.ts'
 import { discard } from '../../io/discard.ts'
@@ -46,6 +47,17 @@ const suiteMakers: Record<SuiteName, (inputs: Inputs) => Suite> = {
       sets: oodSets(inputs),
       equalSizes: inputs.options.equalSizes,
       resamples: inputs.options.resamples,
+    }),
+  robustness: ({ options }) =>
+    robustness({
+      images: options.attackImages,
+      attacks: options.attacks,
+      epsilons: { linf: options.epsilons ?? defaultEpsilons.linf, l2: options.epsilonsL2 ?? defaultEpsilons.l2 },
+      steps: options.attackSteps,
+      restarts: options.restarts,
+      refinements: options.refine,
+      draws: options.eotDraws,
+      minimalDistance: options.minimalDistance,
     }),
 }
 
