@@ -208,9 +208,11 @@ function defaultOod({ name }: DataDescription): string[] {
 /** Each set under its own name, or under what was typed where two have the same. */
 function oodSets({ run, test, options, seed, context }: Inputs): Dataset[] {
   const { images, resize, channels } = options
+  // The usual counterparts are as large as the run's images, or else converted as those were.
+  const conversion = options.ood ? { resize, channels } : conversionTo(run.data)
   const sets: Dataset[] = []
   for (const source of options.ood ?? defaultOod(run.data)) {
-    const whole = loadOodData(source, test, { seed, resize, channels }, context)
+    const whole = loadOodData(source, test, { seed, ...conversion }, context)
     const name = sets.some((other) => other.name === whole.name) ? source : whole.name
     sets.push({ ...limited(whole, images, seed), name })
   }
