@@ -30,6 +30,14 @@ export { type MinimalDistanceOptions, minimalDistances } from './eval/attacks/mi
 export { type PgdOptions, pgd } from './eval/attacks/pgd.ts'
 export { type SquareOptions, squareAttack } from './eval/attacks/square.ts'
 export { bootstrapIntervals, type Interval } from './eval/bootstrap.ts'
+export {
+  type Comparison,
+  compareRuns,
+  type RunGroup,
+  type RunRecord,
+  readRunRecord,
+  type Statistic,
+} from './eval/compare.ts'
 export * from './eval/detection.ts'
 export { type Evaluation, type JudgeOptions, judge, readEvaluation, saveEvaluation } from './eval/evaluation.ts'
 export { type GoldenResult, verifyGolden } from './eval/golden.ts'
@@ -52,7 +60,7 @@ export {
   type SafetensorsTensor,
   writeSafetensors,
 } from './io/safetensors.ts'
-export { openEventFile } from './io/tensorboard.ts'
+export { openEventFile, readEventTimes } from './io/tensorboard.ts'
 export { type ChainRequest, type ChainStart, GaussianStart, uniformStart } from './jem/chainStart.ts'
 export { type Checkpoint, type CheckpointMeta, partOf, readCheckpoint } from './jem/checkpoint.ts'
 export { defaultConfig, type JemConfig } from './jem/config.ts'

@@ -15,8 +15,6 @@ export type ImageFolderOptions = ConvertOptions & {
   split: Split
   limit?: number
   decodePng?: PngDecoder
-  /** Images that have been read, and images in all. */
-  onProgress?: (done: number, total: number) => void
 }
 
 /** Whether a folder is a data set of PNG files: `<folder>/<class>/*.png`, or `<folder>/train/<class>/*.png` and the same
@@ -68,9 +66,10 @@ export function readImageFolder(folder: string, options: ImageFolderOptions): Da
 }
 
 function readImages(paths: readonly string[], decodePng: PngDecoder, options: ImageFolderOptions): Images {
+  const { resize, channels, onProgress } = options
   let all: Images | undefined
   for (const [n, path] of paths.entries()) {
-    const image = convertImages(readImage(path, decodePng), options)
+    const image = convertImages(readImage(path, decodePng), { resize, channels })
     all ??= { ...image, count: paths.length, images: new Uint8Array(paths.length * image.images.length) }
     const size = ({ height, width, channels }: Images) => `${height}×${width}×${channels}`
     if (size(image) !== size(all)) {
@@ -79,7 +78,7 @@ function readImages(paths: readonly string[], decodePng: PngDecoder, options: Im
       })
     }
     all.images.set(image.images, n * image.images.length)
-    options.onProgress?.(n + 1, paths.length)
+    onProgress?.(n + 1, paths.length)
   }
   return all!
 }

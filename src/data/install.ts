@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
@@ -105,6 +105,16 @@ export async function installFiles(
     return true
   } finally {
     lock.release()
+    removeIfEmpty(downloads)
+  }
+}
+
+/** A call that brought nothing leaves nothing. */
+function removeIfEmpty(folder: string): void {
+  try {
+    for (const each of [folder, dirname(folder)]) rmdirSync(each)
+  } catch {
+    // Something is in it.
   }
 }
 

@@ -22,6 +22,7 @@ function spy(name: string) {
 vi.mock('../../src/cli/run/demo.ts', () => ({ runDemo: spy('demo') }))
 vi.mock('../../src/cli/run/train.ts', () => ({ runTrain: spy('train') }))
 vi.mock('../../src/cli/run/sample.ts', () => ({ runSample: spy('sample') }))
+vi.mock('../../src/cli/run/compare.ts', () => ({ runCompare: spy('compare') }))
 vi.mock('../../src/cli/run/eval.ts', () => ({ runEval: spy('eval') }))
 vi.mock('../../src/cli/run/verify.ts', () => ({ runVerify: spy('verify') }))
 vi.mock('../../src/cli/run/doctor.ts', () => ({ runDoctor: spy('doctor') }))
@@ -66,6 +67,7 @@ describe('commands get their options', () => {
         ...{ channels: 3, resize: 32, equalSizes: false, resamples: 0, out: 'o', device: 'auto', threads: 0 },
       },
     ],
+    ['compare a b --html c.html', { name: 'compare', runs: ['a', 'b'], html: 'c.html' }],
     [
       'verify a.safetensors b',
       { name: 'verify', files: ['a.safetensors', 'b'], device: 'cpu', dtype: 'f32', precision: 'fp32', json: false },
@@ -203,7 +205,7 @@ describe('help', () => {
     const bare = await langevin('')
     expect(bare).toEqual(await langevin('--help'))
     expect(bare.code).toBe(0)
-    for (const name of ['demo', 'train', 'sample', 'eval', 'verify', 'bench', 'doctor']) {
+    for (const name of ['demo', 'train', 'sample', 'eval', 'compare', 'verify', 'bench', 'doctor']) {
       expect(bare.stdout).toMatch(new RegExp(`^ {2}${name}\\b`, 'm'))
     }
     expect((await langevin('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
@@ -221,7 +223,18 @@ describe('help', () => {
   })
 
   it('fits the width it is given', async () => {
-    for (const command of ['', 'demo', 'train', 'sample', 'eval', 'verify', 'bench sgld', 'bench conv', 'doctor']) {
+    for (const command of [
+      '',
+      'demo',
+      'train',
+      'sample',
+      'eval',
+      'compare',
+      'verify',
+      'bench sgld',
+      'bench conv',
+      'doctor',
+    ]) {
       const { stdout } = await langevin(`${command} --help`)
       for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(120)
     }

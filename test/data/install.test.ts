@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { DATASET_NAMES } from '../../src/data/catalog.ts'
 import { checkDataset, checkFiles, type InstallOptions, installDataset, installFiles } from '../../src/data/install.ts'
 import { type OfficialFile, SOURCES, type Source } from '../../src/data/sources.ts'
-import { ConfigError } from '../../src/errors.ts'
+import { ConfigError, DataError } from '../../src/errors.ts'
 import { type Behaviour, fileServer } from '../io/file-server.ts'
 import { temporaryFolder } from '../io/temporary-folder.ts'
 
@@ -52,7 +52,7 @@ describe('an installed data set is whole', () => {
     expect(await install(plain, { onProgress: (...told) => progress.push(told) })).toBe(true)
     expect(readdirSync(folder).sort()).toEqual(['images.gz', 'labels.gz'])
     for (const name of readdirSync(folder)) expect(readFileSync(join(folder, name)).equals(contents[name])).toBe(true)
-    expect(readdirSync(downloads)).toEqual([])
+    expect(existsSync(downloads)).toBe(false)
     const total = contents['images.gz'].length + contents['labels.gz'].length
     expect(progress.at(-1)).toEqual([total, total])
     expect(progress.every(([done, all], i) => all === total && done >= (progress[i - 1]?.[0] ?? 0))).toBe(true)
@@ -64,7 +64,7 @@ describe('an installed data set is whole', () => {
     expect(await install(packed)).toBe(true)
     expect(readdirSync(folder).sort()).toEqual(['one.bin', 'two.bin'])
     expect(new Uint8Array(readFileSync(join(folder, 'one.bin')))).toEqual(member(700))
-    expect(readdirSync(downloads)).toEqual([])
+    expect(existsSync(downloads)).toBe(false)
   })
 
   test('again: nothing is asked for; what is missing is added, the optional if asked', async () => {
@@ -103,6 +103,15 @@ describe('a failure leaves no half of a data set', () => {
     expect(existsSync(folder)).toBe(false)
     expect(await install(plain)).toBe(true)
     expect(server.asked.map(({ path }) => path)).toEqual(['images.gz', 'labels.gz', 'labels.gz'])
+  })
+
+  test('where nothing came, nothing is left', async () => {
+    const { root, plain, install } = await setUp((_, response) => {
+      response.writeHead(404).end()
+      return true
+    })
+    await expect(install(plain)).rejects.toThrow(DataError)
+    expect(readdirSync(root)).toEqual([])
   })
 
   test('an abort', async () => {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { ConvertOptions } from '../../data/convert.ts'
+import { DERIVED_NAMES } from '../../data/derived.ts'
 import { ConfigError, nearestName } from '../../errors.ts'
 import type { CliContext } from '../context.ts'
 import { numberFlag, wholeFlag } from '../range.ts'
@@ -52,7 +53,8 @@ export function declareEval(program: Command, context: CliContext): void {
     .option('--data <name|path>', "test data (default: the test part of the run's data set)")
     .option(
       '--ood <name|path...>',
-      'out-of-distribution sets, comma-separated or several (default: the usual counterparts that are there)',
+      `out-of-distribution sets, comma-separated or several; of the test data: ${DERIVED_NAMES.join(', ')} ` +
+        '(default: the usual counterparts that are there)',
       moreOf,
     )
     .option('--baseline <dir>', 'run folder of a plain classifier to put beside this run')
