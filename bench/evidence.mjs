@@ -14,6 +14,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { suiteNames } from '../dist/cli/commands/eval.js'
 import { loadDataset, readCheckpoint } from '../dist/index.js'
 import { root } from './machine.mjs'
 
@@ -23,7 +24,7 @@ const { values: options } = parseArgs({
     recipe: { type: 'string' },
     data: { type: 'string' },
     threads: { type: 'string' },
-    suite: { type: 'string', default: 'accuracy,ood,calibration,robustness,samples' },
+    suite: { type: 'string', default: suiteNames.join() },
     quick: { type: 'boolean', default: false },
     plan: { type: 'boolean', default: false },
   },
@@ -147,12 +148,15 @@ for (const { data, seed, recipe, folder } of runs) {
   const trained = steps === small.steps || (await langevin('train', ...begun, '--out', folder, ...settings))
   const baseline = join(options.out, `${data}-classifier-${seed}`)
   const beside = recipe !== 'classifier' && stepsOf(baseline) === small.steps ? ['--baseline', baseline] : []
-  if (!trained || !(await langevin('eval', '--run', folder, '--suite', options.suite, ...beside))) failed.push(folder)
+  // Without noise for all, whatever each was trained with: else their numbers could not be put side by side.
+  const judging = ['--suite', options.suite, '--sigma', '0', ...beside]
+  if (!trained || !(await langevin('eval', '--run', folder, ...judging))) failed.push(folder)
 }
 for (const { data } of plan) {
-  const ofData = runs.filter((run) => run.data === data && stepsOf(run.folder) !== undefined)
-  if (ofData.length > 1 && !(await langevin('compare', ...ofData.map(({ folder }) => folder))))
-    failed.push(`compare ${data}`)
+  const begun = runs.filter((run) => run.data === data && stepsOf(run.folder) !== undefined)
+  if (begun.length < 2) continue
+  const files = ['json', 'html'].flatMap((kind) => [`--${kind}`, join(options.out, `${data}.${kind}`)])
+  if (!(await langevin('compare', ...begun.map(({ folder }) => folder), ...files))) failed.push(`compare ${data}`)
 }
 if (failed.length > 0) {
   process.stderr.write(`\nfailed: ${failed.join(', ')}\n`)
