@@ -61,24 +61,25 @@ const recipes = {
 }
 
 const plan = [
-  { data: 'mnist', seeds: [1, 2, 3] },
-  { data: 'fashion-mnist', seeds: [1] },
+  // The bundled subset, also where the whole set is installed.
+  { data: 'mnist', source: 'bundled:mnist', seeds: [1, 2, 3] },
+  { data: 'fashion-mnist', source: 'fashion-mnist', seeds: [1] },
 ]
 
 const wanted = (list, name) => list === undefined || list.split(',').includes(name)
 const runs = plan
   .filter(({ data }) => wanted(options.data, data))
-  .flatMap(({ data, seeds }) =>
+  .flatMap(({ data, source, seeds }) =>
     seeds.flatMap((seed) =>
       Object.keys(recipes)
         .filter((recipe) => wanted(options.recipe, recipe))
-        .map((recipe) => ({ data, seed, recipe, folder: join(options.out, `${data}-${recipe}-${seed}`) })),
+        .map((recipe) => ({ data, source, seed, recipe, folder: join(options.out, `${data}-${recipe}-${seed}`) })),
     ),
   )
 
-function isThere(data) {
+function isThere(source) {
   try {
-    loadDataset(data, { split: 'train', limit: 1 })
+    loadDataset(source, { split: 'train', limit: 1 })
     return true
   } catch (error) {
     if (error.code === 'DATA') return false
@@ -133,17 +134,19 @@ if (options.plan) {
 mkdirSync(options.out, { recursive: true })
 const threads = options.threads === undefined ? [] : ['--threads', options.threads]
 const failed = []
-const absent = plan.map(({ data }) => data).filter((data) => runs.some((run) => run.data === data) && !isThere(data))
+const absent = plan
+  .filter(({ data, source }) => runs.some((run) => run.data === data) && !isThere(source))
+  .map(({ data }) => data)
 for (const data of absent) {
   process.stderr.write(
     `the training images of ${data} are not here: langevin data get ${data}; going on without them\n`,
   )
   failed.push(data)
 }
-for (const { data, seed, recipe, folder } of runs) {
+for (const { data, source, seed, recipe, folder } of runs) {
   if (absent.includes(data)) continue
   const steps = stepsOf(folder)
-  const begun = steps === undefined ? ['--data', data] : ['--resume']
+  const begun = steps === undefined ? ['--data', source] : ['--resume']
   const settings = ['--config', configOf(recipe), '--seed', String(seed), ...threads]
   const trained = steps === small.steps || (await langevin('train', ...begun, '--out', folder, ...settings))
   const baseline = join(options.out, `${data}-classifier-${seed}`)

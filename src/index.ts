@@ -47,6 +47,11 @@ export { checkKernels, type KernelCheck } from './eval/self-check.ts'
 export { type AccuracyResult, accuracy as accuracySuite } from './eval/suites/accuracy.ts'
 export { type CalibrationResult, calibration as calibrationSuite } from './eval/suites/calibration.ts'
 export { type OodResult, type OodSuiteOptions, ood as oodSuite } from './eval/suites/ood.ts'
+export {
+  type RobustnessOptions,
+  type RobustnessResult,
+  robustness as robustnessSuite,
+} from './eval/suites/robustness.ts'
 export type { MeasuredOn, Suite, SuiteContext, SuiteOutput } from './eval/suites/suite.ts'
 export { fitTemperature, scaledLogits, type TemperatureFit } from './eval/temperature.ts'
 export { type ImageGridOptions, imageGrid, writeImageGrid } from './io/grid.ts'
@@ -84,7 +89,7 @@ export { parseModelName, WideResNet, type WideResNetOptions } from './nn/wideRes
 export { accumulate } from './ops/accumulate.ts'
 export * from './ops/arithmetic.ts'
 export { assign, cast, clone } from './ops/cast.ts'
-export { type Conv2dOptions, conv2d, conv2dBoth } from './ops/conv2d.ts'
+export { type Conv2dOptions, conv2d, conv2dBoth, type Shortcut } from './ops/conv2d.ts'
 export { type EnergyHeadOptions, energyHead } from './ops/energyHead.ts'
 export { linear, matmul } from './ops/matmul.ts'
 export { batchNorm, channelAffine, groupNorm, instanceNorm, type Normalised, type NormOptions } from './ops/norm.ts'

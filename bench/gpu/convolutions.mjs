@@ -3,11 +3,11 @@
 //
 // Ours does more in the same time: forward adds the bias, applies LeakyReLU and writes the sign bits; the gradient to the
 // input applies sign bits. cuDNN's call is the bare convolution, channels_last, with the algorithm that
-// cudnn.benchmark finds. Inputs rotate past the L2 cache on both sides. Ours is timed by the clock around many calls,
+// cudnn.benchmark finds; with a shortcut, two of them and a sum. Inputs rotate past the L2 cache on both sides. Ours is timed by the clock around many calls,
 // PyTorch by CUDA events.
 
 import { median } from '../competitors.mjs'
-import { distinctConvolutions, images, label, passOf } from '../wide-resnet.mjs'
+import { distinctConvolutions, images, label, passesOf, passOf } from '../wide-resnet.mjs'
 import { attempt, benchOptions, Kernels, log, Results, rotatedSets, startPyTorch } from './device.mjs'
 
 const options = benchOptions()
@@ -15,7 +15,6 @@ const { tiny, seconds } = options
 const net = tiny ? 'wrn-10-2' : 'wrn-28-10'
 const image = tiny ? { size: 8, channels: 3 } : images[net]
 const batches = tiny ? [2] : [64, 256]
-const passes = ['forward', 'dgrad', 'wgrad']
 const precision = 'bf16'
 
 const kernels = new Kernels(options.device)
@@ -24,7 +23,7 @@ const results = new Results(options.out, { what: 'convolutions', net, precision,
 if (pytorch) results.set('pytorch', pytorch.about)
 
 function prepare(layer, batch, pass, sets) {
-  const { size, cin, cout, kernel, stride } = layer
+  const { size, cin, cout, kernel, stride, shortcut = 0 } = layer
   const out = size / stride
   const [inputs, outputs, weights] = [batch * size ** 2 * cin, batch * out ** 2 * cout, kernel ** 2 * cin * cout]
   const shape = [batch, size, size, cin, cout, kernel, kernel, stride, kernel >> 1]
@@ -38,7 +37,14 @@ function prepare(layer, batch, pass, sets) {
   if (pass === 'forward') {
     const [xs, bias, y] = [own(several(inputs)), own(kernels.normal(cout, 'bf16')), own(kernels.empty(outputs, 'bf16'))]
     const signs = own(kernels.empty(Math.ceil(outputs / 8), 'u8'))
-    return { handles, call: (i) => kernels.ops.conv2d(xs[i % sets], w, bias, 0, y, 0, signs, ...shape, 0.2) }
+    const added = shortcut ? own(several(batch * size ** 2 * shortcut)) : []
+    const addedWeight = shortcut ? own(kernels.normal(shortcut * cout, 'bf16', 0.05)) : 0
+    const call = (i) =>
+      kernels.ops.conv2d(
+        ...[xs[i % sets], w, bias, 0, added[i % sets] ?? 0, addedWeight, 0, y, 0, signs],
+        ...[...shape, shortcut, 0.2],
+      )
+    return { handles, call }
   }
   const dys = own(several(outputs))
   if (pass === 'dgrad') {
@@ -58,7 +64,7 @@ try {
   }
   for (const batch of batches) {
     for (const layer of distinctConvolutions(net, image)) {
-      for (const pass of passes) {
+      for (const pass of passesOf(layer)) {
         const { operations, bytes } = passOf(layer, pass, batch)
         const sets = tiny ? 2 : rotatedSets(bytes, pytorch?.about.l2Bytes ?? undefined)
         const row = { layer: label(layer), ...layer, batch, pass, operations, bytes, sets }

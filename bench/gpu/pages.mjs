@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { root } from '../machine.mjs'
-import { distinctConvolutions, images, label } from '../wide-resnet.mjs'
+import { distinctConvolutions, images, label, passesOf } from '../wide-resnet.mjs'
 import { ratioBars, rooflinePlot } from './plots.mjs'
 import { assumed, predictConvolution, predictIteration, predictStep } from './prediction.mjs'
 
@@ -39,7 +39,7 @@ function table(heads, rows) {
 function convolutionsTable(batch) {
   const lines = []
   for (const layer of distinctConvolutions('wrn-28-10', images['wrn-28-10'])) {
-    for (const pass of ['forward', 'dgrad', 'wgrad']) {
+    for (const pass of passesOf(layer)) {
       const p = predictConvolution(layer, pass, batch)
       const row = document?.convolutions?.rows.find(
         (candidate) => candidate.batch === batch && candidate.pass === pass && candidate.layer === label(layer),

@@ -1,5 +1,6 @@
 /** Pictures of what a model has learnt: samples, one row per class, and chains on their way from noise. */
-import { writeImageGrid } from '../io/grid.ts'
+import { imageGrid, writeImageGrid } from '../io/grid.ts'
+import { encodePng } from '../io/png.ts'
 import type { JemModel } from '../jem/model.ts'
 import { type SamplerOptions, sgld } from '../jem/sampler.ts'
 import { uniform } from '../ops/random.ts'
@@ -94,13 +95,17 @@ export function filmStrip(frames: readonly Images[]): Images {
   return { pixels, count: count * frames.length, height, width, channels }
 }
 
+/** A PNG grid, row by row. */
+export function pngGrid(images: Images, columns: number): Uint8Array {
+  const { pixels, width, height, channels } = imageGrid(images.pixels, gridOptions(images, columns))
+  return encodePng(pixels, width, height, channels)
+}
+
 /** Writes a PNG grid, row by row. */
 export function saveImages(path: string, images: Images, columns: number): void {
-  writeImageGrid(path, images.pixels, {
-    count: images.count,
-    height: images.height,
-    width: images.width,
-    channels: images.channels as 1 | 3,
-    columns,
-  })
+  writeImageGrid(path, images.pixels, gridOptions(images, columns))
+}
+
+function gridOptions({ count, height, width, channels }: Images, columns: number) {
+  return { count, height, width, channels: channels as 1 | 3, columns }
 }

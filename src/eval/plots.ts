@@ -88,6 +88,38 @@ export function scoreHistogram({ label, edges, sets }: HistogramSets): string {
   })
 }
 
+/** A named line of a robustness plot. */
+export interface AccuracyByEpsilon {
+  name: string
+  /** By rising ε. */
+  points: readonly { epsilon: number; accuracy: number }[]
+}
+
+/** Accuracy against ε, one line a model and attack; the axis is that of √ε, where small budgets do not crowd. */
+export function robustnessCurves(title: string, curves: readonly AccuracyByEpsilon[]): string {
+  const epsilons = [...new Set(curves.flatMap(({ points }) => points.map(({ epsilon }) => epsilon)))]
+  return draw(`${title}: ${curves.map(({ name }) => name).join(', ')}`, {
+    height: 290,
+    x: {
+      label: 'ε in 1/255 of [0, 1]',
+      type: 'sqrt',
+      ticks: epsilons,
+      tickFormat: (epsilon: number) => String(epsilon),
+    },
+    y: { label: 'accuracy (%)', domain: [0, 100], ticks: 5, grid: true },
+    legend: curves.map(({ name }, i) => ({ name, color: color(i), dash: dashes[i % 6] })),
+    marks: [
+      ...curves.map(({ points }, i) =>
+        Plot.line(points, {
+          ...{ x: 'epsilon', y: ({ accuracy }: { accuracy: number }) => 100 * accuracy, marker: 'circle' },
+          ...{ stroke: color(i), strokeWidth: 1.8, strokeDasharray: dashes[i % 6] },
+        }),
+      ),
+      Plot.ruleY([0], { stroke: 'currentColor' }),
+    ],
+  })
+}
+
 /** Accuracy by confidence: bars where predictions fell, opaque where they are many, the diagonal of perfect calibration,
  *  and the expected calibration error. */
 export function reliabilityDiagram(bins: readonly DiagramBin[]): string {

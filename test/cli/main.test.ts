@@ -69,6 +69,15 @@ describe('commands get their options', () => {
     ],
     ['compare a b --html c.html', { name: 'compare', runs: ['a', 'b'], html: 'c.html' }],
     [
+      'eval --run r --suite robustness --attack-images 300 --attacks pgd,apgd-ce --epsilons 4,8 --epsilons-l2 none ' +
+        '--attack-steps 20 --restarts 20 --refine 1,10 --eot-draws 5 --minimal-distance',
+      {
+        ...{ name: 'eval', run: 'r', suite: ['robustness'], attackImages: 300, attacks: ['pgd', 'apgd-ce'] },
+        ...{ epsilons: [4, 8], epsilonsL2: [], attackSteps: 20, restarts: 20, refine: [1, 10], eotDraws: 5 },
+        ...{ minimalDistance: true, equalSizes: true, resamples: 1000, device: 'auto', threads: 0 },
+      },
+    ],
+    [
       'verify a.safetensors b',
       { name: 'verify', files: ['a.safetensors', 'b'], device: 'cpu', dtype: 'f32', precision: 'fp32', json: false },
     ],

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
@@ -124,6 +124,17 @@ describe('a failure leaves no half of a data set', () => {
     await expect(stopped).rejects.toMatchObject({ name: 'AbortError' })
     expect(existsSync(folder)).toBe(false)
     expect(readdirSync(downloads).sort()).toEqual(['images.gz.part', 'images.gz.part.json'])
+  })
+
+  test('a place that cannot be written; the downloads are kept', async () => {
+    const { folder, downloads, plain, install } = await setUp()
+    symlinkSync('/nonexistent/disk', folder)
+    await expect(install(plain)).rejects.toThrow(/cannot write .*set: /)
+    expect(readlinkSync(folder)).toBe('/nonexistent/disk')
+    expect(readdirSync(downloads).sort()).toEqual(['images.gz', 'labels.gz'])
+    writeFileSync(join(downloads, '..', 'a-file'), '')
+    const inside = installFiles(plain, join(downloads, '..', 'a-file', 'set'), downloads)
+    await expect(inside).rejects.toThrow(/cannot read .*a part of the path is a file, not a folder/)
   })
 
   test('an archive whose members are others than published', async () => {

@@ -166,6 +166,7 @@ static LaunchShape shapeOf(const Conv& s, int64_t threads) {
 }
 
 bool forward(Stream& stream, const ConvForward& c) {
+  if (c.shortcut.x) return false;
   return withChannels(c.s, [&](auto cin) {
     const Conv s = checkedConv(c.s);
     const int64_t pairs = ceilDiv(int64_t{s.batch} * s.outHeight * s.outWidth, kPixels);

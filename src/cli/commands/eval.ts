@@ -6,13 +6,14 @@ import type { CliContext } from '../context.ts'
 import { numberFlag, wholeFlag } from '../range.ts'
 import { addConversionOptions } from './conversion.ts'
 import { addDeviceOptions, type DeviceOptions } from './device.ts'
+import { addRobustnessOptions, type RobustnessFlags } from './robustness.ts'
 
 /** What `--suite` takes; `run/eval.ts` makes them. */
-export const suiteNames = ['accuracy', 'calibration', 'ood'] as const
+export const suiteNames = ['accuracy', 'calibration', 'ood', 'robustness'] as const
 export type SuiteName = (typeof suiteNames)[number]
 
 /** Conversions are of --data and --ood; absent: images must fit. */
-export interface EvalOptions extends DeviceOptions, ConvertOptions {
+export interface EvalOptions extends DeviceOptions, ConvertOptions, RobustnessFlags {
   run: string
   /** Absent: those that need no further options. */
   suite?: SuiteName[]
@@ -74,7 +75,8 @@ export function declareEval(program: Command, context: CliContext): void {
     )
     .option('--out <dir>', "folder for eval.json and report.html (default: the run's)")
     .option('--json <file>', 'write the result as JSON here too; "-": to stdout, instead of the tables')
-  addDeviceOptions(addConversionOptions(command)).action(async (flags: EvalOptions) => {
+  addConversionOptions(addDeviceOptions(command))
+  addRobustnessOptions(command).action(async (flags: EvalOptions) => {
     const { runEval } = await import('../run/eval.ts')
     await runEval(flags, context)
   })
