@@ -1,11 +1,9 @@
-// Brings docs/reproduce.md up to date between its markers: what each recipe should take on a GPU, by arithmetic, and what an
-// iteration of it costs on a CPU, from the newest result of bench/recipes.mjs, or the one given.
+// Brings docs/reproduce.md up to date between its markers: what an iteration of each recipe costs on a CPU, from the newest
+// result of bench/recipes.mjs, or the one given. (What it should take on a GPU is bench/gpu/pages.mjs's.)
 // Usage: node bench/recipes-table.mjs [--check] [FILE.json]
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
-import { recipeConfig, recipeNames } from '../dist/index.js'
-import { predictRun } from './gpu/recipe-prediction.mjs'
 import { root } from './machine.mjs'
 
 const { values: options, positionals } = parseArgs({
@@ -14,34 +12,9 @@ const { values: options, positionals } = parseArgs({
 })
 
 const number = (value) => Math.round(value).toLocaleString('en')
-/** A prediction is no better than two digits. */
-const about = (value) => Number(value.toPrecision(2)).toLocaleString('en')
-
 function table(heads, rows) {
   const line = (cells) => `| ${cells.join(' | ')} |`
   return [line(heads), line(heads.map((_, i) => (i === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n')
-}
-
-function predicted() {
-  const rows = recipeNames.map((name) => {
-    const { iterationsPerEpoch, iterations, milliseconds, hours } = predictRun(recipeConfig(name))
-    const time = [
-      `${about(milliseconds)} ms`,
-      `${about((milliseconds * iterationsPerEpoch) / 1e3)} s`,
-      `${about(hours)} h`,
-    ]
-    return [`\`${name}\``, number(iterationsPerEpoch), number(iterations), ...time, '', '']
-  })
-  const heads = ['recipe', 'iterations an epoch', 'iterations', 'an iteration', 'an epoch', 'the run']
-  return table(
-    [
-      ...heads.slice(0, 3),
-      ...heads.slice(3).map((head) => `${head}, predicted`),
-      'an iteration, measured',
-      'the run, measured',
-    ],
-    rows,
-  )
 }
 
 function newest() {
@@ -106,7 +79,7 @@ function between(text, name, content) {
 
 const page = join(root, 'docs/reproduce.md')
 const before = readFileSync(page, 'utf8')
-const after = between(between(before, 'predicted', predicted()), 'cost', measured(positionals[0] ?? newest()))
+const after = between(before, 'cost', measured(positionals[0] ?? newest()))
 if (after === before) {
   process.stdout.write('docs/reproduce.md is up to date\n')
 } else if (options.check) {
