@@ -19,7 +19,7 @@ import {
   resetPeakMemory,
   setThreads,
 } from '../dist/index.js'
-import { inTurns, spread } from './competitors.mjs'
+import { inTurns, spread } from './figures.mjs'
 import { describeMachine, root } from './machine.mjs'
 
 const { values: options } = parseArgs({

@@ -12,6 +12,7 @@ import { accuracy } from '../../eval/suites/accuracy.ts'
 import { calibration } from '../../eval/suites/calibration.ts'
 import { ood } from '../../eval/suites/ood.ts'
 import { defaultEpsilons, robustness } from '../../eval/suites/robustness.ts'
+import { samples } from '../../eval/suites/samples.ts'
 import { cellText, type Pictures, type Suite } from '../../eval/suites/suite.ts'
 import { writeFileAtomic } from '../../io/atomic.ts'
 import { discard } from '../../io/discard.ts'
@@ -58,6 +59,13 @@ const suiteMakers: Record<SuiteName, (inputs: Inputs) => Suite> = {
       refinements: options.refine,
       draws: options.eotDraws,
       minimalDistance: options.minimalDistance,
+    }),
+  samples: ({ options }) =>
+    samples({
+      samples: options.samples,
+      steps: options.sampleSteps,
+      chains: options.chains,
+      chainSteps: options.chainSteps,
     }),
 }
 
