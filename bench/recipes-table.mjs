@@ -1,10 +1,11 @@
 // Brings docs/reproduce.md up to date between its markers: what an iteration of each recipe costs on a CPU, from the newest
 // result of bench/recipes.mjs, or the one given. (What it should take on a GPU is bench/gpu/pages.mjs's.)
 // Usage: node bench/recipes-table.mjs [--check] [FILE.json]
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { root } from './machine.mjs'
+import { Pages, table } from './pages/markdown.mjs'
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -12,10 +13,6 @@ const { values: options, positionals } = parseArgs({
 })
 
 const number = (value) => Math.round(value).toLocaleString('en')
-function table(heads, rows) {
-  const line = (cells) => `| ${cells.join(' | ')} |`
-  return [line(heads), line(heads.map((_, i) => (i === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n')
-}
 
 function newest() {
   const folder = join(root, 'bench/results')
@@ -70,22 +67,5 @@ function measured(path) {
   ].join('\n')
 }
 
-function between(text, name, content) {
-  const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`]
-  const [from, to] = [text.indexOf(begin), text.indexOf(end)]
-  if (from < 0 || to < from) throw new Error(`docs/reproduce.md has no ${begin} … ${end}`)
-  return `${text.slice(0, from + begin.length)}\n${content}\n${text.slice(to)}`
-}
-
-const page = join(root, 'docs/reproduce.md')
-const before = readFileSync(page, 'utf8')
-const after = between(before, 'cost', measured(positionals[0] ?? newest()))
-if (after === before) {
-  process.stdout.write('docs/reproduce.md is up to date\n')
-} else if (options.check) {
-  process.stderr.write('docs/reproduce.md is not up to date: run node bench/recipes-table.mjs\n')
-  process.exitCode = 1
-} else {
-  writeFileSync(page, after)
-  process.stdout.write('docs/reproduce.md\n')
-}
+const pages = new Pages('bench/recipes-table.mjs', options.check)
+pages.replaceParts('docs/reproduce.md', { cost: measured(positionals[0] ?? newest()) })

@@ -141,4 +141,4 @@ pages.replaceParts('docs/kernels.md', {
   'gpu-steps': `${stepsTable()}\n\n${provenance()}`,
   'gpu-convolutions': [convolutionsTable(64), convolutionsTable(256)].join('\n\n'),
 })
-replaceParts('docs/reproduce.md', { predicted: recipesTable() })
+pages.replaceParts('docs/reproduce.md', { predicted: recipesTable() })
