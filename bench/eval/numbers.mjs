@@ -1,6 +1,6 @@
 // What judging costs once the model has said what it says: seconds, on one thread of JavaScript.
 import { auroc, bootstrapIntervals, Detection, defaultConfig, detectionMetrics, Generator } from '../../dist/index.js'
-import { spread } from '../competitors.mjs'
+import { spread } from '../figures.mjs'
 
 /** Continuous scores; those of `shift` 1 are higher. */
 function scores(seed, count, shift) {

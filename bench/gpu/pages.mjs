@@ -1,14 +1,16 @@
-// Brings README.md and docs/kernels.md up to date between their markers, and the pictures in docs/images: from the
-// prediction, and from the newest gpu.json in bench/results that a GPU made, or the one given.
+// Brings README.md, docs/kernels.md and docs/reproduce.md up to date between their markers, and the pictures in docs/images:
+// from the prediction, and from the newest gpu.json in bench/results that a GPU made, or the one given.
 // Usage: node bench/gpu/pages.mjs [--check] [FILE.json]
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { recipeConfig, recipeNames } from '../../dist/index.js'
 import { root } from '../machine.mjs'
 import { Pages, table } from '../pages/markdown.mjs'
 import { distinctConvolutions, images, label, passesOf } from '../wide-resnet.mjs'
 import { ratioBars, rooflinePlot } from './plots.mjs'
 import { assumed, predictConvolution, predictIteration, predictStep } from './prediction.mjs'
+import { predictRun } from './recipe-prediction.mjs'
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -105,6 +107,20 @@ function stepsTable() {
   )
 }
 
+/** A run of each recipe at the paper's scale. */
+function recipesTable() {
+  const rows = recipeNames.map((name) => {
+    const { iterationsPerEpoch, iterations, milliseconds, hours } = predictRun(recipeConfig(name))
+    const [iteration, epoch, run] = [milliseconds, (milliseconds * iterationsPerEpoch) / 1e3, hours].map((value) =>
+      Number(value.toPrecision(2)),
+    )
+    const predicted = [`${iteration} ms`, `${epoch} s`, `${run} h`]
+    return [`\`${name}\``, number(iterationsPerEpoch), number(iterations), ...predicted, unmeasured]
+  })
+  const heads = ['an iteration', 'an epoch', 'the run'].map((head) => `${head}, predicted`)
+  return table(['recipe', 'iterations an epoch', 'iterations', ...heads, 'the run, measured'], rows)
+}
+
 function provenance() {
   if (!document) return `No figure of a GPU has been measured yet; \`scripts/gpu.sh\` measures all of them.`
   const { gpu, date, commit, modified, convolutions, sgld, versions } = document
@@ -125,3 +141,4 @@ pages.replaceParts('docs/kernels.md', {
   'gpu-steps': `${stepsTable()}\n\n${provenance()}`,
   'gpu-convolutions': [convolutionsTable(64), convolutionsTable(256)].join('\n\n'),
 })
+pages.replaceParts('docs/reproduce.md', { predicted: recipesTable() })
