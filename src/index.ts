@@ -42,6 +42,16 @@ export * from './eval/detection.ts'
 export { type Evaluation, type JudgeOptions, judge, readEvaluation, saveEvaluation } from './eval/evaluation.ts'
 export { type GoldenResult, verifyGolden } from './eval/golden.ts'
 export * from './eval/metrics.ts'
+export { type Images, imagesOf, noiseImages } from './eval/pictures.ts'
+export {
+  type ChainReference,
+  type ChainTrace,
+  type ChainVerdict,
+  judgeChains,
+  type LongChainOptions,
+  longChains,
+} from './eval/samples/longChains.ts'
+export { type Neighbours, nearestImages } from './eval/samples/neighbours.ts'
 export * from './eval/scores.ts'
 export { checkKernels, type KernelCheck } from './eval/self-check.ts'
 export { type AccuracyResult, accuracy as accuracySuite } from './eval/suites/accuracy.ts'
@@ -52,6 +62,7 @@ export {
   type RobustnessResult,
   robustness as robustnessSuite,
 } from './eval/suites/robustness.ts'
+export { type SamplesOptions, type SamplesResult, samples as samplesSuite } from './eval/suites/samples.ts'
 export type { MeasuredOn, Suite, SuiteContext, SuiteOutput } from './eval/suites/suite.ts'
 export { fitTemperature, scaledLogits, type TemperatureFit } from './eval/temperature.ts'
 export { type ImageGridOptions, imageGrid, writeImageGrid } from './io/grid.ts'

@@ -1,8 +1,8 @@
 import { ConfigError } from '../errors.ts'
 import type { Dataset } from './dataset.ts'
 
-/** Nothing is converted unless asked: a resized image is smoother, and a coloured grey one greyer, than any real one, so
- *  a model can tell it by that alone, which flatters the scores of an out-of-distribution set. */
+/** Nothing is converted unless asked: a resized image is smoother than others, and one that was grey has no colours. A
+ *  model can tell it by that alone, which flatters the scores of an out-of-distribution set. */
 export type ConvertOptions = {
   /** Make every image this many pixels wide and high: bilinear with antialiasing, bit for bit as PIL's BILINEAR. */
   resize?: number

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { ConfigError, DataError, nearestName } from '../errors.ts'
 import { Generator } from '../random/generator.ts'
 import { DATASET_NAMES, type LoadOptions, loadDataset } from './catalog.ts'
-import { type Dataset, limitedCount } from './dataset.ts'
+import { type Dataset, limitedCount, takeImages } from './dataset.ts'
 import { DERIVED_NAMES, type DerivedName, derivedDataset } from './derived.ts'
 
 export type OodOptions = Omit<LoadOptions, 'split'> & {
@@ -23,7 +23,11 @@ export function loadOod(nameOrPath: string, inside: Dataset, { seed = 0, ...opti
   const derived = DERIVED_NAMES.indexOf(nameOrPath as DerivedName)
   if (derived >= 0) {
     const generator = new Generator(seed, 'evaluation', firstStream + derived)
-    return firstImages(derivedDataset(DERIVED_NAMES[derived], inside, generator), options.limit)
+    const set = derivedDataset(DERIVED_NAMES[derived], inside, generator)
+    return takeImages(
+      set,
+      Int32Array.from({ length: limitedCount(set.count, options.limit) }, (_, i) => i),
+    )
   }
   checkSpelling(nameOrPath)
   const set = loadDataset(nameOrPath, { ...options, split: 'test' })
@@ -54,11 +58,4 @@ export function checkSameSize(
         ? `convert them with ${flags.filter((flag) => flag !== '').join(' ')}; scores then tell the conversion, too`
         : 'choose a set of that size: images that are not square are not resized',
   })
-}
-
-function firstImages(data: Dataset, limit: number | undefined): Dataset {
-  const count = limitedCount(data.count, limit)
-  if (count === data.count) return data
-  const size = data.height * data.width * data.channels
-  return { ...data, count, images: data.images.slice(0, count * size), labels: data.labels.slice(0, count) }
 }

@@ -78,6 +78,13 @@ describe('commands get their options', () => {
       },
     ],
     [
+      'eval --run r --suite samples --samples 16 --sample-steps 40 --chains 8 --chain-steps 500',
+      {
+        ...{ name: 'eval', run: 'r', suite: ['samples'], samples: 16, sampleSteps: 40, chains: 8, chainSteps: 500 },
+        ...{ equalSizes: true, resamples: 1000, device: 'auto', threads: 0 },
+      },
+    ],
+    [
       'verify a.safetensors b',
       { name: 'verify', files: ['a.safetensors', 'b'], device: 'cpu', dtype: 'f32', precision: 'fp32', json: false },
     ],

@@ -7,13 +7,14 @@ import { numberFlag, wholeFlag } from '../range.ts'
 import { addConversionOptions } from './conversion.ts'
 import { addDeviceOptions, type DeviceOptions } from './device.ts'
 import { addRobustnessOptions, type RobustnessFlags } from './robustness.ts'
+import { addSamplesOptions, type SamplesFlags } from './samples.ts'
 
 /** What `--suite` takes; `run/eval.ts` makes them. */
-export const suiteNames = ['accuracy', 'calibration', 'ood', 'robustness'] as const
+export const suiteNames = ['accuracy', 'calibration', 'ood', 'robustness', 'samples'] as const
 export type SuiteName = (typeof suiteNames)[number]
 
 /** Conversions are of --data and --ood; absent: images must fit. */
-export interface EvalOptions extends DeviceOptions, ConvertOptions, RobustnessFlags {
+export interface EvalOptions extends DeviceOptions, ConvertOptions, RobustnessFlags, SamplesFlags {
   run: string
   /** Absent: those that need no further options. */
   suite?: SuiteName[]
@@ -76,7 +77,8 @@ export function declareEval(program: Command, context: CliContext): void {
     .option('--out <dir>', "folder for eval.json and report.html (default: the run's)")
     .option('--json <file>', 'write the result as JSON here too; "-": to stdout, instead of the tables')
   addConversionOptions(addDeviceOptions(command))
-  addRobustnessOptions(command).action(async (flags: EvalOptions) => {
+  addRobustnessOptions(command)
+  addSamplesOptions(command).action(async (flags: EvalOptions) => {
     const { runEval } = await import('../run/eval.ts')
     await runEval(flags, context)
   })
