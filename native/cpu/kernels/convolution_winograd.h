@@ -13,57 +13,58 @@
 
 namespace langevin::LANGEVIN_ISA {
 
-/// The 6×6 pixels from (row, column) on, `source` in memory, of `count` channels, to `patch` [36][16], zeros where
-/// there is no pixel or channel.
-template <class S>
-LANGEVIN_INLINE void copyPatch(const WinogradPlan& p, const SourceView<S>& x, const S* source, int64_t row,
-                               int64_t column, int64_t count, float* patch) {
-  const int64_t begin = most(0, -column), end = least(kWinogradPatch, p.width - column);
-  for (int64_t i = 0; i < kWinogradPatch; ++i, source += x.row, patch += kWinogradPatch * kChannelBlock) {
-    if (row + i < 0 || row + i >= p.height) {
-      zeroFill(patch, kWinogradPatch * kChannelBlock);
-      continue;
-    }
-    zeroFill(patch, begin * kChannelBlock);
-    for (int64_t j = begin; j < end; ++j) {
-      float* const pixel = patch + j * kChannelBlock;
-      if (count == kChannelBlock) {
-        copyChannels(pixel, source + j * x.pixel, kChannelBlock, 1);
-      } else {
-        zeroFill(pixel, kChannelBlock);
-        copyChannels(pixel, source + j * x.pixel, count, 1);
+/// Bᵀ d of the columns [first, first + columns) of six rows of one vector of channels, to strip [6][columns][lanes]:
+/// `source` is the first pixel; rows [begin, end) of the six are inside of the image, and the channels below `count`.
+/// `whole`: all six, all channels.
+template <bool whole, class S>
+LANGEVIN_INLINE void transformColumns(const WinogradPlan& p, const SourceView<S>& x, const S* source, int64_t first,
+                                      int64_t columns, int64_t begin, int64_t end, int64_t count, float* strip) {
+  constexpr int L = Lane::lanes;
+  for (int64_t c = 0; c < columns; ++c, source += x.pixel, strip += L) {
+    Lane d[kWinogradPatch], sums[kWinogradPatch];
+    const bool inside = first + c >= 0 && first + c < p.width;
+    if (inside) {
+#pragma GCC unroll 6
+      for (int i = 0; i < kWinogradPatch; ++i) {
+        if constexpr (whole) {
+          d[i] = Lane::load(source + i * x.row);
+        } else {
+          d[i] = i >= begin && i < end ? loadLanes<float>(source + i * x.row, count) : Lane::zero();
+        }
       }
+      inputRows(d, sums);
     }
-    zeroFill(patch + end * kChannelBlock, (kWinogradPatch - end) * kChannelBlock);
+#pragma GCC unroll 6
+    for (int i = 0; i < kWinogradPatch; ++i) (inside ? sums[i] : Lane::zero()).store(strip + i * columns * L);
   }
 }
 
-/// Transforms the patches of tiles [first, last) to v, where tile `first` lies at 0.
+/// Transforms the patches of tiles [first, last) to v, where tile `first` lies at 0. `strip` has room for p.stripCount
+/// floats.
 template <class S>
-static void transformPatches(const WinogradPlan& p, const SourceView<S>& x, int64_t first, int64_t last, float* v) {
-  for (int64_t t = first; t < last; ++t, v += kChannelBlock) {
+static void transformPatches(const WinogradPlan& p, const SourceView<S>& x, int64_t first, int64_t last, float* v,
+                             float* strip) {
+  for (int64_t t = first; t < last;) {
     const TilePlace place = placeOf(p, t);
-    const int64_t row = place.row - 1, column = place.column - 1;  // padding
-    const bool inside =
-        row >= 0 && column >= 0 && row + kWinogradPatch <= p.height && column + kWinogradPatch <= p.width;
+    const int64_t tiles = least(last - t, p.tileColumns - place.column / kWinogradTile);
+    const int64_t columns = tiles * kWinogradTile + 2, row = place.row - 1, column = place.column - 1;  // padding
+    const int64_t begin = most(0, -row), end = least(kWinogradPatch, p.height - row);
     const S* source = x.data + place.image * x.image + row * x.row + column * x.pixel;
-    for (int64_t b = 0; b < p.blocks; ++b, source += kChannelBlock) {
-      const int64_t count = least(kChannelBlock, p.sourceChannels - b * kChannelBlock);
-      float* const target = v + b * p.patchBlock;
+    for (int64_t channel = 0; channel < p.blocks * kChannelBlock; channel += Lane::lanes) {
+      const int64_t count = most(0, least(Lane::lanes, p.sourceChannels - channel));
+      bool whole = false;
       if constexpr (sizeof(S) == sizeof(float)) {
-        if (inside && count == kChannelBlock) {
-          for (int k = 0; k < kChannelBlock; k += Lane::lanes) {
-            transformPatch(source + k, x.row, x.pixel, target + k, p.patchFrequency);
-          }
-          continue;
+        whole = begin == 0 && end == kWinogradPatch && count == Lane::lanes;
+        if (whole) {
+          transformColumns<true>(p, x, source + channel, column, columns, begin, end, count, strip);
         }
       }
-      alignas(64) float patch[kFrequencies * kChannelBlock];
-      copyPatch(p, x, source, row, column, count, patch);
-      for (int k = 0; k < kChannelBlock; k += Lane::lanes) {
-        transformPatch(patch + k, kWinogradPatch * kChannelBlock, kChannelBlock, target + k, p.patchFrequency);
-      }
+      if (!whole) transformColumns<false>(p, x, source + channel, column, columns, begin, end, count, strip);
+      const int64_t block = channel / kChannelBlock;
+      transformRows(strip, columns, tiles, v + block * p.patchBlock + channel % kChannelBlock, p.patchFrequency,
+                    kChannelBlock);
     }
+    t += tiles, v += tiles * kChannelBlock;
   }
 }
 
@@ -168,6 +169,10 @@ static void convolveWinograd(Stream& stream, int64_t batch, int64_t height, int6
   p.offsets = arena.take<int64_t>(p.chunkBlocks);
   for (int64_t b = 0; b < p.chunkBlocks; ++b) p.offsets[b] = b * p.patchBlock;
 
+  const auto strip = [&](int thread) {
+    return static_cast<float*>(stream.scratch(thread, 2, static_cast<size_t>(p.stripCount * size)));
+  };
+
   if (p.sharesWeights) {
     const int64_t parts = ceilDivide(p.blocks, kTaskBlocks);
     stream.parallel(p.pairs * parts, [&](int64_t task, int) {
@@ -177,9 +182,9 @@ static void convolveWinograd(Stream& stream, int64_t batch, int64_t height, int6
                        shared + pair * weightCount + first * kChannelBlock * vectors * Lane::lanes);
     });
   } else {
-    stream.parallel(ceilDivide(p.tiles, kTaskTiles), [&](int64_t task, int) {
+    stream.parallel(ceilDivide(p.tiles, kTaskTiles), [&](int64_t task, int thread) {
       const int64_t first = task * kTaskTiles;
-      transformPatches(p, x, first, least(p.tiles, first + kTaskTiles), shared + first * kChannelBlock);
+      transformPatches(p, x, first, least(p.tiles, first + kTaskTiles), shared + first * kChannelBlock, strip(thread));
     });
   }
 
@@ -191,7 +196,7 @@ static void convolveWinograd(Stream& stream, int64_t batch, int64_t height, int6
         stream.scratch(thread, 0, static_cast<size_t>((p.sharesWeights ? patchCount : weightCount) * size)));
     float* const products =
         static_cast<float*>(stream.scratch(thread, 1, static_cast<size_t>(kFrequencies * p.productFrequency * size)));
-    if (p.sharesWeights) transformPatches(p, x, first, last, own);
+    if (p.sharesWeights) transformPatches(p, x, first, last, own, strip(thread));
     for (int64_t pair = firstPair; pair < lastPair; ++pair) {
       const int64_t vectors = least(kMaxVectors, p.vectors - pair * kMaxVectors);
       for (int64_t chunk = 0; chunk < p.chunks; ++chunk) {

@@ -34,7 +34,8 @@ struct WinogradPlan {
   // Transformed patches lie as [frequency][block][tile][16], weights as [frequency][block][16][pair], products as
   // [frequency][tile][pair], these distances apart.
   int64_t patchBlock, patchFrequency, weightFrequency, productFrequency;
-  int64_t* offsets;  // [block of a chunk], for the kernel
+  int64_t stripCount;  // floats of the columns of a row of patches
+  int64_t* offsets;    // [block of a chunk], for the kernel
 };
 
 /// Where a tile's outputs lie.
@@ -109,11 +110,12 @@ static WinogradPlan planWinograd(int64_t batch, int64_t height, int64_t width, i
   p.chunkBlocks = ceilDivide(p.blocks, p.chunks);
   p.chunks = ceilDivide(p.blocks, p.chunkBlocks);
 
-  // The last kernel call of a group may read and write past its tiles.
-  p.patchBlock = oddLines(((p.sharesWeights ? p.groupTiles : p.tiles) + kMaxPixels) * kChannelBlock);
+  // The last kernel call of a group may read and write up to three tiles past its own.
+  p.patchBlock = oddLines(((p.sharesWeights ? p.groupTiles : p.tiles) + 3) * kChannelBlock);
   p.patchFrequency = oddLines(p.patchBlock * p.blocks);
   p.weightFrequency = oddLines((p.sharesWeights ? p.blocks : p.chunkBlocks) * kChannelBlock * kMaxVectors * L);
-  p.productFrequency = oddLines((p.groupTiles + kMaxPixels) * kMaxVectors * L);
+  p.productFrequency = oddLines((p.groupTiles + 3) * least(p.vectors, kMaxVectors) * L);
+  p.stripCount = kWinogradPatch * (p.tileColumns * kWinogradTile + 2) * L;
   return p;
 }
 

@@ -2,10 +2,11 @@
 // taps and a tile Y of 4×4 outputs (Lavin and Gray 2016, eq. 8); every letter of them is a vector of channels.
 //
 // The matrices are Cook and Toom's, for the points 0, ±a, ±b, ∞ with a = √½ and b = √2. The usual points 0, ±1, ±2 need
-// 6 adds and 6 FMAs for a column of Bᵀd instead of 2 and 10, but their products spread over more magnitudes and twice
+// 6 adds and 6 FMAs for a column of Bᵀd instead of 8 and 8, but their products spread over more magnitudes and twice
 // the error is left. Because ab = 1 and b = 2a, the other constants are ½, 2, 2½ and 4.
 //
-// Per patch and vector: Bᵀ d B 60 loads, 36 stores, 144 operations; G g Gᵀ 9, 36, 78; Aᵀ m A 36, 16, 130.
+// Neighbouring patches share two of their six columns, so Bᵀ d is made of a row of patches at once, for 4 columns each.
+// Per patch and vector: Bᵀ d B 60 loads, 60 stores, 160 operations; G g Gᵀ 9, 36, 78; Aᵀ m A 36, 16, 130.
 #pragma once
 #include "../simd.h"
 
@@ -20,68 +21,36 @@ constexpr float kRoot = 1.41421356237309505f;      // b
 
 using Lane = Vec<float>;
 
-/// Rows 3·half to 3·half + 2 of Bᵀ, times d.
-template <int half>
-LANGEVIN_INLINE void inputRows(const Lane (&d)[kWinogradPatch], Lane (&v)[3]) {
-  if constexpr (half == 0) {
-    const Lane even = (d[4] - d[2]) - d[2], odd = (d[3] - d[1]) - d[1];
-    v[0] = fma(Lane::broadcast(-2.5f), d[2], d[0] + d[4]);
-    v[1] = fma(Lane::broadcast(kHalfRoot), odd, even);
-    v[2] = fma(Lane::broadcast(-kHalfRoot), odd, even);
-  } else {
-    const Lane even = fma(Lane::broadcast(-0.5f), d[2], d[4]), odd = fma(Lane::broadcast(-0.5f), d[1], d[3]);
-    v[0] = fma(Lane::broadcast(kRoot), odd, even);
-    v[1] = fma(Lane::broadcast(-kRoot), odd, even);
-    v[2] = fma(Lane::broadcast(-2.5f), d[3], d[1] + d[5]);
-  }
+/// Bᵀ d
+LANGEVIN_INLINE void inputRows(const Lane (&d)[kWinogradPatch], Lane (&v)[kWinogradPatch]) {
+  const Lane even = d[4] - d[2], odd = d[3] - d[1];
+  const Lane evenA = even - d[2], oddA = odd - d[1];
+  const Lane evenB = fma(Lane::broadcast(-0.5f), d[2], d[4]), oddB = fma(Lane::broadcast(-0.5f), d[1], d[3]);
+  v[0] = fma(Lane::broadcast(-2.5f), d[2], d[0] + d[4]);
+  v[1] = fma(Lane::broadcast(kHalfRoot), oddA, evenA);
+  v[2] = fma(Lane::broadcast(-kHalfRoot), oddA, evenA);
+  v[3] = fma(Lane::broadcast(kRoot), oddB, evenB);
+  v[4] = fma(Lane::broadcast(-kRoot), oddB, evenB);
+  v[5] = fma(Lane::broadcast(-2.5f), d[3], d[1] + d[5]);
 }
 
-/// p, as a value that the compiler knows nothing about: it would otherwise form the addresses of all 36 frequencies at
-/// once, for which there are not enough registers.
-template <class P>
-LANGEVIN_INLINE P* opaque(P* p) {
-  __asm__("" : "+r"(p));
-  return p;
-}
-
-/// Three rows of Bᵀ d B, d[i][j] at x + i·row + j·pixel, to v + (6·i + j)·pitch. Half of the rows at a time: their 18
-/// sums stay in registers.
-template <int half>
-LANGEVIN_INLINE void transformInputHalf(const float* x, int64_t row, int64_t pixel, float* v, int64_t pitch) {
-  Lane rows[3][kWinogradPatch];
+/// Bᵀ d B of `tiles` neighbouring patches, from columns [row i][column] of Bᵀ d, `columns` to a row; tile t's
+/// frequency f to v + f·frequency + t·tile.
+LANGEVIN_INLINE void transformRows(const float* strip, int64_t columns, int64_t tiles, float* v, int64_t frequency,
+                                   int64_t tile) {
+  constexpr int L = Lane::lanes;
+  for (int64_t t = 0; t < tiles; ++t, strip += kWinogradTile * L, v += tile) {
+    float* target = v;
+    const float* row = strip;
+    for (int i = 0; i < kWinogradPatch; ++i, row += columns * L) {
+      Lane d[kWinogradPatch], sums[kWinogradPatch];
 #pragma GCC unroll 6
-  for (int j = 0; j < kWinogradPatch; ++j) {
-    Lane d[kWinogradPatch], sums[3];
+      for (int j = 0; j < kWinogradPatch; ++j) d[j] = Lane::load(row + j * L);
+      inputRows(d, sums);
 #pragma GCC unroll 6
-    for (int i = half; i < kWinogradPatch - 1 + half; ++i) d[i] = Lane::load(x + i * row);
-    x = opaque(x + pixel);
-    inputRows<half>(d, sums);
-#pragma GCC unroll 3
-    for (int i = 0; i < 3; ++i) rows[i][j] = sums[i];
-  }
-  v += half * 3 * kWinogradPatch * pitch;
-#pragma GCC unroll 3
-  for (int i = 0; i < 3; ++i) {
-    Lane low[3], high[3];
-    inputRows<0>(rows[i], low);
-    inputRows<1>(rows[i], high);
-#pragma GCC unroll 3
-    for (int j = 0; j < 3; ++j) {
-      low[j].store(v);
-      v = opaque(v + pitch);
-    }
-#pragma GCC unroll 3
-    for (int j = 0; j < 3; ++j) {
-      high[j].store(v);
-      v = opaque(v + pitch);
+      for (int j = 0; j < kWinogradPatch; ++j, target += frequency) sums[j].store(target);
     }
   }
-}
-
-/// One patch, one vector of channels.
-LANGEVIN_INLINE void transformPatch(const float* x, int64_t row, int64_t pixel, float* v, int64_t pitch) {
-  transformInputHalf<0>(x, row, pixel, v, pitch);
-  transformInputHalf<1>(x, row, pixel, v, pitch);
 }
 
 /// G g
