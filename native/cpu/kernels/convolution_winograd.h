@@ -121,10 +121,20 @@ static void transformOutputs(const WinogradPlan& p, int64_t first, int64_t last,
     const int64_t pixel = (place.image * p.height + place.row) * p.width + place.column;
     for (int64_t k = 0; k < vectors; ++k, products += L) {
       const int64_t channel = (pair * kMaxVectors + k) * L, count = least(L, p.outChannels - channel);
-      alignas(64) float y[kWinogradTile * kWinogradTile * L];
-      transformProducts(products, p.productFrequency, y);
+      if (count == L) {
+        const Lane constant = epilogue.constantOf(channel, L);
+        const int64_t base = pixel * p.outChannels + channel, row = p.width * p.outChannels;
+        transformProducts(products, p.productFrequency, [&](int i, int j, Lane sum) {
+          if (i < place.rows && j < place.columns) {
+            epilogue.finish(sum, constant, base + i * row + j * p.outChannels, L);
+          }
+        });
+        continue;
+      }
+      float y[kWinogradTile][kWinogradTile * L];
+      transformProducts(products, p.productFrequency, [&](int i, int j, Lane sum) { sum.store(y[i] + j * L); });
       for (int64_t i = 0; i < place.rows; ++i) {
-        epilogue(PixelRun{pixel + i * p.width, 1, place.columns, channel, count, L}, y + i * kWinogradTile * L);
+        epilogue(PixelRun{pixel + i * p.width, 1, place.columns, channel, count, L}, y[i]);
       }
     }
   }

@@ -84,7 +84,7 @@ constexpr int64_t kPatchBytes = 576 << 10;
 /// more channels are made in parts of this length, and the result must not depend on the batch.
 constexpr int64_t kMostChunkBlocks = 5;
 /// Tiles of a group: a multiple of what the largest kernel takes, at most as many as have their products in L2.
-constexpr int64_t kGroupUnit = 12, kNarrowGroupUnit = 28, kMostGroupTiles = 132;
+constexpr int64_t kGroupUnit = 12, kNarrowGroupUnit = 8, kMostGroupTiles = 132;
 
 static WinogradPlan planWinograd(int64_t batch, int64_t height, int64_t width, int64_t sourceChannels,
                                  int64_t outChannels) {
@@ -101,7 +101,7 @@ static WinogradPlan planWinograd(int64_t batch, int64_t height, int64_t width, i
 
   const int64_t unit = p.vectors == 1 ? kNarrowGroupUnit : kGroupUnit;
   const int64_t fitting = kPatchBytes / (kFrequencies * p.blocks * kChannelBlock * size);
-  const int64_t limit = p.sharesWeights ? most(unit, least(2 * unit, fitting / unit * unit)) : kMostGroupTiles;
+  const int64_t limit = p.sharesWeights ? most(unit, least(1 * unit, fitting / unit * unit)) : kMostGroupTiles;
   p.groups = ceilDivide(p.tiles, limit);
   p.groupTiles = least(limit, ceilDivide(ceilDivide(p.tiles, p.groups), 4) * 4);
   p.groups = ceilDivide(p.tiles, p.groupTiles);

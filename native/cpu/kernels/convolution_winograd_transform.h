@@ -90,8 +90,9 @@ LANGEVIN_INLINE void outputRows(const Lane (&m)[kWinogradPatch], Lane (&y)[kWino
   y[3] = fma(Lane::broadcast(kHalfRoot / 2), oddA, fma(Lane::broadcast(2 * kRoot), oddB, m[5]));
 }
 
-/// Aᵀ m A for m[i][j] at m + (6·i + j)·pitch, to y[4·i + j].
-LANGEVIN_INLINE void transformProducts(const float* m, int64_t pitch, float* y) {
+/// Aᵀ m A for m[i][j] at m + (6·i + j)·pitch: output(i, j, sum) for each of the 4×4.
+template <class Output>
+LANGEVIN_INLINE void transformProducts(const float* m, int64_t pitch, const Output& output) {
   Lane columns[kWinogradPatch][kWinogradTile];
 #pragma GCC unroll 6
   for (int j = 0; j < kWinogradPatch; ++j) {
@@ -107,7 +108,7 @@ LANGEVIN_INLINE void transformProducts(const float* m, int64_t pitch, float* y) 
     Lane sums[kWinogradTile];
     outputRows(row, sums);
 #pragma GCC unroll 4
-    for (int j = 0; j < kWinogradTile; ++j) sums[j].store(y + (i * kWinogradTile + j) * Lane::lanes);
+    for (int j = 0; j < kWinogradTile; ++j) output(i, j, sums[j]);
   }
 }
 
