@@ -8,7 +8,8 @@ export const images = {
 }
 
 /** Every convolution in order: [{ name, size (of the input, pixels), cin, cout, kernel, stride }]. conv1 of a block has
- *  stride 1, conv2 carries the stride, and the shortcut is a 1×1 convolution of the block's input. */
+ *  stride 1, conv2 carries the stride, and the shortcut is a 1×1 convolution of the block's input. Forward it is part of
+ *  conv2, whose `shortcut` is then the number of its input's channels. */
 export function convolutionsOf(net, { size, channels }) {
   const [depth, width] = net.split('-').slice(1).map(Number)
   const list = [{ name: 'stem', size, cin: channels, cout: 16, kernel: 3, stride: 1 }]
@@ -18,8 +19,12 @@ export function convolutionsOf(net, { size, channels }) {
       const stride = stage > 0 && block === 0 ? 2 : 1
       const place = `${stage + 1}.${block}`
       list.push({ name: `${place}.conv1`, size, cin, cout, kernel: 3, stride: 1 })
-      list.push({ name: `${place}.conv2`, size, cin: cout, cout, kernel: 3, stride })
-      if (stride !== 1 || cin !== cout) list.push({ name: `${place}.shortcut`, size, cin, cout, kernel: 1, stride })
+      const conv2 = { name: `${place}.conv2`, size, cin: cout, cout, kernel: 3, stride }
+      if (stride !== 1 || cin !== cout) {
+        list.push({ ...conv2, shortcut: cin }, { name: `${place}.shortcut`, size, cin, cout, kernel: 1, stride })
+      } else {
+        list.push(conv2)
+      }
       cin = cout
       size /= stride
     }
@@ -27,22 +32,27 @@ export function convolutionsOf(net, { size, channels }) {
   return list
 }
 
+/** What is computed of a convolution by a kernel of its own. */
+export const passesOf = ({ name }) => (name.endsWith('shortcut') ? ['dgrad', 'wgrad'] : ['forward', 'dgrad', 'wgrad'])
+
 /** The distinct ones, each with how many there are (`count`); the name is the first one's. */
 export function distinctConvolutions(net, image) {
   const distinct = new Map()
   for (const layer of convolutionsOf(net, image)) {
-    const { size, cin, cout, kernel, stride } = layer
-    const key = [size, cin, cout, kernel, stride].join(' ')
+    const { size, cin, cout, kernel, stride, shortcut } = layer
+    const key = [size, cin, cout, kernel, stride, shortcut].join(' ')
     if (distinct.has(key)) distinct.get(key).count++
     else distinct.set(key, { ...layer, count: 1 })
   }
   return [...distinct.values()]
 }
 
-export const label = ({ size, cin, cout, kernel, stride }) =>
-  `${kernel}×${kernel} ${cin}→${cout}, ${size}×${size}${stride > 1 ? `, stride ${stride}` : ''}`
+export const label = ({ size, cin, cout, kernel, stride, shortcut }) =>
+  `${kernel}×${kernel} ${cin}→${cout}, ${size}×${size}${stride > 1 ? `, stride ${stride}` : ''}` +
+  (shortcut ? `, shortcut ${shortcut}→${cout}` : '')
 
-/** Floating-point operations of one convolution for one image: the same forward, to the input and to the weight. */
+/** Floating-point operations of one convolution for one image, without its shortcut: the same forward, to the input and to
+ *  the weight. */
 export function operationsOf({ size, cin, cout, kernel, stride }) {
   return 2 * (size / stride) ** 2 * cout * cin * kernel * kernel
 }
@@ -55,16 +65,20 @@ export function operationsPerImageStep(net, image) {
 }
 
 /** A pass as a matrix product with everything that it must move, each tensor once: m × n × k, the operations, and the
- *  bytes of elements of `width` bytes with residual (conv2: forward; conv1: to the input) and sign bits. */
+ *  bytes of elements of `width` bytes with residual or shortcut (conv2: forward; conv1: to the input) and sign bits. */
 export function passOf(layer, pass, batch, width = 2) {
-  const { size, cin, cout, kernel, stride, name } = layer
+  const { size, cin, cout, kernel, stride, name, shortcut = 0 } = layer
   const out = size / stride
   const operations = batch * operationsOf(layer)
   const [x, y, w] = [batch * size * size * cin, batch * out * out * cout, kernel * kernel * cin * cout]
   if (pass === 'forward') {
-    const residual = name.endsWith('conv2') ? y : 0
-    const bytes = width * (x + w + y + residual) + y / 8
-    return { m: batch * out * out, n: cout, k: kernel * kernel * cin, operations, bytes }
+    // Of the shortcut's image every stride-th row and column is read.
+    const added = shortcut ? batch * out * out * shortcut + shortcut * cout : name.endsWith('conv2') ? y : 0
+    return {
+      ...{ m: batch * out * out, n: cout, k: kernel * kernel * cin + shortcut },
+      operations: operations + 2 * y * shortcut,
+      bytes: width * (x + w + y + added) + y / 8,
+    }
   }
   if (pass === 'dgrad') {
     const residual = name.endsWith('conv1') ? x : 0

@@ -1,9 +1,9 @@
-// Builds the CUDA addon, build/Release/cuda.node, with CMake and nvcc (native/cuda/CMakeLists.txt).
+// Builds the CUDA addon, build/Release/cuda.node, with cmake-js and nvcc (CMakeLists.txt). Fails where a kernel spills
+// registers or where ptxas serialises matrix products.
 // Usage: node scripts/build-cuda.mjs [--architectures 80-real,90a-real,80-virtual] [--jobs N]
 import { spawnSync } from 'node:child_process'
-import { existsSync, realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { availableParallelism, homedir } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -34,40 +34,33 @@ function installed(path) {
   } catch {
     return fail(
       `${path.split('/')[0]} is not installed`,
-      'in a clone run npm ci; for an installed langevin: npm install --no-save node-gyp@12 node-addon-api@8 && ' +
+      'in a clone run npm ci; for an installed langevin: npm install --no-save cmake-js@8 node-addon-api@8 && ' +
         'node node_modules/langevin/scripts/build-cuda.mjs',
     )
   }
 }
 
-/** include/node of this Node: beside it, or as node-gyp keeps it. */
-function findHeaders() {
-  const prefix = process.env.npm_config_nodedir ?? dirname(dirname(realpathSync(process.execPath)))
-  const cached = join(homedir(), '.cache/node-gyp', process.versions.node)
-  const places = [prefix, cached].map((path) => join(path, 'include/node'))
-  const find = () => places.find((path) => existsSync(join(path, 'node_api.h')))
-  if (!find()) {
-    const nodeGyp = installed('node-gyp/bin/node-gyp.js')
-    spawnSync(process.execPath, [nodeGyp, 'install', '--ensure'], { stdio: 'inherit' })
-  }
-  return find()
-}
-
-function run(...args) {
-  const done = spawnSync('cmake', args, { cwd: root, stdio: 'inherit' })
-  if (done.status !== 0) process.exit(done.status || 1)
-}
-
 const nvcc = findNvcc()
 if (!nvcc) fail('nvcc is not installed', 'install the CUDA toolkit (12.8 or later), or set CUDA_HOME')
 if (spawnSync('cmake', ['--version']).status !== 0) fail('cmake is not installed', 'install CMake 3.20 or later')
-const headers = findHeaders()
-if (!headers) fail('the headers of Node are not there', 'give their folder as npm_config_nodedir=/path/to/node')
 
-const addonApi = dirname(installed('node-addon-api/package.json'))
-run(
-  ...['-S', 'native/cuda', '-B', 'build/cuda', `-DCMAKE_CUDA_COMPILER=${nvcc}`],
-  ...[`-DNODE_HEADERS=${headers}`, `-DNODE_ADDON_API=${addonApi}`],
-  ...(options.architectures ? [`-DLANGEVIN_ARCHITECTURES=${options.architectures.replaceAll(',', ';')}`] : []),
-)
-run('--build', 'build/cuda', '-j', options.jobs)
+const cmakeJs = join(dirname(installed('cmake-js/package.json')), 'bin/cmake-js')
+const definitions = {
+  CMAKE_CUDA_COMPILER: nvcc,
+  CMAKE_CUDA_COMPILER_LAUNCHER: `${process.execPath};${join(root, 'scripts/checked-nvcc.mjs')}`,
+  NODE_ADDON_API: dirname(installed('node-addon-api/package.json')),
+  ...(options.architectures && { LANGEVIN_ARCHITECTURES: options.architectures.replaceAll(',', ';') }),
+}
+/** `configure` takes changed definitions into an existing build folder; `build` alone would keep the old ones. */
+for (const command of ['configure', 'build']) {
+  const done = spawnSync(
+    process.execPath,
+    [
+      ...[cmakeJs, command, '--directory', root, '--out', join(root, 'build/cuda')],
+      ...['--prefer-make', '--parallel', options.jobs],
+      ...Object.entries(definitions).map(([name, value]) => `--CD${name}=${value}`),
+    ],
+    { cwd: root, stdio: 'inherit' },
+  )
+  if (done.status !== 0) process.exit(done.status || 1)
+}

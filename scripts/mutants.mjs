@@ -25,6 +25,11 @@ const fuzz = (op) => ({
 const hopper = (name) => ({ file: 'native/test/emulator_convolution_sm90_test.cc', name })
 const tensorCores = { file: 'native/test/emulator_convolution_test.cc', name: 'bf16 on tensor cores' }
 const plain = { file: 'native/test/emulator_convolution_test.cc', name: 'f32 by plain kernels' }
+const tensorCoresFolded = {
+  file: 'native/test/emulator_convolution_test.cc',
+  name: 'bf16 on tensor cores with a shortcut',
+}
+const plainFolded = { file: 'native/test/emulator_convolution_test.cc', name: 'f32 by plain kernels with a shortcut' }
 const stems = { file: 'native/test/emulator_convolution_test.cc', name: 'first layers, bf16' }
 const captured = {
   file: 'test/tensor/capture.test.ts',
@@ -280,6 +285,9 @@ const sm90Ring = `${kernels}/convolution_sm90_ring.h`
 const sm90Epilogue = `${kernels}/convolution_sm90_epilogue.h`
 const wide = hopper('forward, 256 × 160 tiles: the layers of the wide stages, exact on whole numbers')
 const parts = hopper('forward, 128 × 160 tiles, with and without each part of the epilogue')
+const folded = hopper(
+  'forward with a shortcut, exact on whole numbers: 256 × 160 tiles, whole and last slices of its channels',
+)
 const several = hopper(
   'forward: blocks that make several tiles, alone and in clusters, with pre-activations in the ring',
 )
@@ -449,6 +457,63 @@ const hopperConvolutions = [
     test: hopper('weight gradient, exact on whole numbers, for any number of cuts'),
   },
   {
+    what: 'a shortcut’s pixels are those of the convolution',
+    file: sm90,
+    from: 'at.shortcut ? &plan.shortcut : &plan.source',
+    to: '&plan.source',
+    test: folded,
+  },
+  {
+    what: 'a shortcut’s pixels are multiplied by the convolution’s weights',
+    file: sm90,
+    from: 'at.shortcut ? &plan.shortcutWeights : &plan.weights',
+    to: '&plan.weights',
+    test: folded,
+  },
+  {
+    what: 'a shortcut reads the pixels under the first tap',
+    file: sm90,
+    from: 'shortcut ? Tap{} : plan.taps',
+    to: 'plan.taps',
+    test: folded,
+  },
+  {
+    what: 'a shortcut begins at the channel at which the convolution ends',
+    file: sm90,
+    from: `      shortcut = true;
+      k = 0;`,
+    to: '      shortcut = true;',
+    test: folded,
+  },
+  {
+    what: 'the last channels of a shortcut are not multiplied',
+    file: sm90,
+    from: 'consumer, plan.shortcutK, 1,',
+    to: 'consumer, plan.shortcutK - 16, 1,',
+    test: folded,
+  },
+  {
+    what: 'a block of a cluster counts the stages of its tile without the shortcut’s',
+    file: `${kernels}/convolution_sm90_plan.h`,
+    from: 'return phase.taps * slicesOf(plan.k) + slicesOf(plan.shortcutK);',
+    to: 'return phase.taps * slicesOf(plan.k);',
+    test: folded,
+  },
+  {
+    what: 'a shortcut’s weights are loaded before the launch that writes them has ended',
+    file: `${kernels}/convolution_sm90.cu`,
+    from: ' && (!job.shortcut.x || stream.settled(job.shortcut.weight))',
+    to: '',
+    test: hopper("a shortcut's weights are not loaded ahead of the launch that writes them"),
+  },
+  {
+    what: 'a shortcut of stride 2 is cut as if it had the convolution’s channels',
+    file: `${kernels}/convolution_sm90.cu`,
+    from: 'image.base = job.shortcut.x, image.channels = job.shortcut.channels;',
+    to: 'image.base = job.shortcut.x;',
+    test: hopper('forward with a shortcut at stride 2: both images cut, in narrow tiles as well'),
+  },
+  {
     what: 'a stage of the weight gradient is freed while its products run',
     file: `${kernels}/convolution_sm90_weight.cu`,
     from: 'arriveAtAll(own, ring.empty(previous));',
@@ -492,6 +557,29 @@ const otherConvolutions = [
     from: '__syncthreads();  // this',
     to: '// this',
     test: tensorCores,
+  },
+  {
+    what: 'a shortcut’s first stages overwrite the convolution’s last, which other warps still read',
+    file: `${kernels}/product_sm80.h`,
+    from: `    ptx::waitCopies<0>();
+    __syncthreads();
+`,
+    to: '    ptx::waitCopies<0>();\n',
+    test: tensorCoresFolded,
+  },
+  {
+    what: 'the sums of a convolution are lost where its shortcut begins',
+    file: `${kernels}/convolution_simt.cu`,
+    from: '    multiply<P, Q>(left, right, g.inner(), sums);\n  }',
+    to: '    clear(sums);\n    multiply<P, Q>(left, right, g.inner(), sums);\n  }',
+    test: plainFolded,
+  },
+  {
+    what: 'the bias of a shortcut is the convolution’s',
+    file: `${kernels}/convolution_epilogue.h`,
+    from: 'addChannels<n, whole>(shortcutBias, channel, z)',
+    to: 'addChannels<n, whole>(bias, channel, z)',
+    test: plainFolded,
   },
   {
     what: 'pixels left of the image are read from the row before',

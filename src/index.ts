@@ -30,15 +30,39 @@ export { type MinimalDistanceOptions, minimalDistances } from './eval/attacks/mi
 export { type PgdOptions, pgd } from './eval/attacks/pgd.ts'
 export { type SquareOptions, squareAttack } from './eval/attacks/square.ts'
 export { bootstrapIntervals, type Interval } from './eval/bootstrap.ts'
+export {
+  type Comparison,
+  compareRuns,
+  type RunGroup,
+  type RunRecord,
+  readRunRecord,
+  type Statistic,
+} from './eval/compare.ts'
 export * from './eval/detection.ts'
 export { type Evaluation, type JudgeOptions, judge, readEvaluation, saveEvaluation } from './eval/evaluation.ts'
 export { type GoldenResult, verifyGolden } from './eval/golden.ts'
 export * from './eval/metrics.ts'
+export { type Images, imagesOf, noiseImages } from './eval/pictures.ts'
+export {
+  type ChainReference,
+  type ChainTrace,
+  type ChainVerdict,
+  judgeChains,
+  type LongChainOptions,
+  longChains,
+} from './eval/samples/longChains.ts'
+export { type Neighbours, nearestImages } from './eval/samples/neighbours.ts'
 export * from './eval/scores.ts'
 export { checkKernels, type KernelCheck } from './eval/self-check.ts'
 export { type AccuracyResult, accuracy as accuracySuite } from './eval/suites/accuracy.ts'
 export { type CalibrationResult, calibration as calibrationSuite } from './eval/suites/calibration.ts'
 export { type OodResult, type OodSuiteOptions, ood as oodSuite } from './eval/suites/ood.ts'
+export {
+  type RobustnessOptions,
+  type RobustnessResult,
+  robustness as robustnessSuite,
+} from './eval/suites/robustness.ts'
+export { type SamplesOptions, type SamplesResult, samples as samplesSuite } from './eval/suites/samples.ts'
 export type { MeasuredOn, Suite, SuiteContext, SuiteOutput } from './eval/suites/suite.ts'
 export { fitTemperature, scaledLogits, type TemperatureFit } from './eval/temperature.ts'
 export { type ImageGridOptions, imageGrid, writeImageGrid } from './io/grid.ts'
@@ -52,7 +76,7 @@ export {
   type SafetensorsTensor,
   writeSafetensors,
 } from './io/safetensors.ts'
-export { openEventFile } from './io/tensorboard.ts'
+export { openEventFile, readEventTimes } from './io/tensorboard.ts'
 export { type ChainRequest, type ChainStart, GaussianStart, uniformStart } from './jem/chainStart.ts'
 export { type Checkpoint, type CheckpointMeta, partOf, readCheckpoint } from './jem/checkpoint.ts'
 export { defaultConfig, type JemConfig } from './jem/config.ts'
@@ -76,7 +100,7 @@ export { parseModelName, WideResNet, type WideResNetOptions } from './nn/wideRes
 export { accumulate } from './ops/accumulate.ts'
 export * from './ops/arithmetic.ts'
 export { assign, cast, clone } from './ops/cast.ts'
-export { type Conv2dOptions, conv2d, conv2dBoth } from './ops/conv2d.ts'
+export { type Conv2dOptions, conv2d, conv2dBoth, type Shortcut } from './ops/conv2d.ts'
 export { type EnergyHeadOptions, energyHead } from './ops/energyHead.ts'
 export { linear, matmul } from './ops/matmul.ts'
 export { batchNorm, channelAffine, groupNorm, instanceNorm, type Normalised, type NormOptions } from './ops/norm.ts'

@@ -1,7 +1,7 @@
 // Pictures of gpu.json: the convolutions on the GPU's roofline, and SGLD against PyTorch.
 import * as Plot from '@observablehq/plot'
 import { color, draw } from '../../dist/eval/drawing.js'
-import { distinctConvolutions, images } from '../wide-resnet.mjs'
+import { distinctConvolutions, images, passesOf } from '../wide-resnet.mjs'
 import { assumed, predictConvolution } from './prediction.mjs'
 
 const passes = { forward: 'forward', dgrad: 'to the input' }
@@ -41,10 +41,12 @@ export function rooflinePlot(document) {
 
 function predictedPoints() {
   return distinctConvolutions('wrn-28-10', images['wrn-28-10']).flatMap((layer) =>
-    Object.keys(passes).map((pass) => {
-      const { operations, bytes, microseconds } = predictConvolution(layer, pass, 64)
-      return { who: 'langevin', x: operations / bytes, y: operations / microseconds / 1e6 }
-    }),
+    passesOf(layer)
+      .filter((pass) => pass in passes)
+      .map((pass) => {
+        const { operations, bytes, microseconds } = predictConvolution(layer, pass, 64)
+        return { who: 'langevin', x: operations / bytes, y: operations / microseconds / 1e6 }
+      }),
   )
 }
 

@@ -1,6 +1,6 @@
 // What each convolution, one SGLD step and one JEM iteration should take on an H100, by arithmetic, so that a measurement
 // can confirm or refute it. Every assumption is a number in `assumed`.
-import { convolutionsOf, images, operationsPerImageStep, passOf } from '../wide-resnet.mjs'
+import { convolutionsOf, images, operationsPerImageStep, passesOf, passOf } from '../wide-resnet.mjs'
 
 export const assumed = {
   gpu: 'H100 SXM',
@@ -37,8 +37,8 @@ export function tileOf(m, n, k) {
  *  operations and bytes at the GPU's peaks. */
 export function predictConvolution(layer, pass, batch) {
   const { m, n, k, operations, bytes: least } = passOf(layer, pass, batch)
-  // Where a block ends, its result is written before and after LeakyReLU: the next block's shortcut takes the one, its
-  // convolution the other.
+  // Where a block ends, its result is written before and after LeakyReLU: the next block's skip connection takes the one,
+  // its convolution the other.
   const both = pass === 'forward' && (layer.name === 'stem' || layer.name.endsWith('conv2'))
   const bytes = least + (both ? 2 * m * n : 0)
   const memory = bytes / (assumed.copy * assumed.copyShare) / 1e6
@@ -77,7 +77,11 @@ export function predictStep(net, batch, precision = 'bf16') {
   const image = images[net]
   const layers = convolutionsOf(net, image)
   const operations = batch * operationsPerImageStep(net, image)
-  const passes = layers.flatMap((layer) => ['forward', 'dgrad'].map((pass) => predictConvolution(layer, pass, batch)))
+  const passes = layers.flatMap((layer) =>
+    passesOf(layer)
+      .filter((pass) => pass !== 'wgrad')
+      .map((pass) => predictConvolution(layer, pass, batch)),
+  )
   const small = assumed.smallKernels * assumed.boundary
   const rate = { fp32: assumed.ffma, tf32: assumed.tf32 }[precision]
   const plain = ({ operations: o, bytes }) =>
@@ -86,21 +90,25 @@ export function predictStep(net, batch, precision = 'bf16') {
   return { microseconds, imageStepsPerSecond: (batch / microseconds) * 1e6, tflops: operations / microseconds / 1e6 }
 }
 
-/** One JEM iteration: 20 SGLD steps, then the train step on three batches and Adam: { milliseconds, sampling, training }. */
-export function predictIteration(net, batch, steps = 20) {
+/** Forward, to the input and to the weights, of one batch: microseconds of the convolutions. */
+export function predictPasses(net, batch) {
   const layers = convolutionsOf(net, images[net])
-  const training = sum(
-    layers.flatMap((layer) =>
-      ['forward', 'dgrad', 'wgrad'].map((pass) => 3 * predictConvolution(layer, pass, batch).microseconds),
-    ),
+  return sum(
+    layers.flatMap((layer) => passesOf(layer).map((pass) => predictConvolution(layer, pass, batch).microseconds)),
   )
+}
+
+/** Adam, and the copy of the parameters in bf16: microseconds. */
+export function predictUpdate(net) {
+  const layers = convolutionsOf(net, images[net])
   const parameters = sum(layers.map(({ cin, cout, kernel }) => kernel ** 2 * cin * cout + cout))
   // Adam moves 28 bytes a parameter, the bf16 copy 6.
-  const update = (34 * parameters) / (assumed.copy * assumed.copyShare) / 1e6
+  return (34 * parameters) / (assumed.copy * assumed.copyShare) / 1e6
+}
+
+/** One JEM iteration: 20 SGLD steps, then the train step on three batches and Adam: { milliseconds, sampling, training }. */
+export function predictIteration(net, batch, steps = 20) {
+  const training = 3 * predictPasses(net, batch) + predictUpdate(net)
   const sampling = steps * predictStep(net, batch).microseconds
-  return {
-    milliseconds: (sampling + training + update) / 1e3,
-    sampling: sampling / 1e3,
-    training: (training + update) / 1e3,
-  }
+  return { milliseconds: (sampling + training) / 1e3, sampling: sampling / 1e3, training: training / 1e3 }
 }

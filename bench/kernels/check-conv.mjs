@@ -107,7 +107,7 @@ function checkForward(s, dtype, o) {
   const y = output(outputs, dtype)
   const pre = o.pre ? output(outputs, dtype) : 0
   const signs = o.signs ? output(Math.ceil(outputs / 8), 'u8') : 0
-  native.ops.conv2d(...handles, y, pre, signs, ...fields(s), o.slope)
+  native.ops.conv2d(...handles, 0, 0, 0, y, pre, signs, ...fields(s), 0, o.slope)
   compare(
     'y',
     download(y, outputs, dtype),

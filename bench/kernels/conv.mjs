@@ -76,12 +76,12 @@ function prepare({ batch, size, cin, cout, k, stride }) {
   const bias = upload(random(cout, 1)),
     db = upload(random(cout, 1))
   const signs = native.alloc(Math.ceil(Math.max(inputs, outputs) / 8), 'u8')
-  native.ops.conv2d(x, w, bias, 0, y, 0, signs, ...fields, 0.2)
+  native.ops.conv2d(x, w, bias, 0, 0, 0, 0, y, 0, signs, ...fields, 0, 0.2)
   return {
     flop: 2 * outputs * cin * k * k,
     handles: [x, y, dx, w, dw, bias, db, signs],
     runs: {
-      fwd: () => native.ops.conv2d(x, w, bias, 0, y, 0, signs, ...fields, 0.2),
+      fwd: () => native.ops.conv2d(x, w, bias, 0, 0, 0, 0, y, 0, signs, ...fields, 0, 0.2),
       dgrad: () => native.ops.conv2dBackwardInput(y, w, signs, 0, dx, ...fields, 0.2),
       ...(options.wgrad && { wgrad: () => native.ops.conv2dBackwardWeight(x, y, dw, db, ...fields) }),
     },

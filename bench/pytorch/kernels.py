@@ -33,10 +33,14 @@ def convolution(layer, what, precision, sets, seconds):
     weight = (torch.randn(cout, cin, kernel, kernel, device=device, dtype=dtype) * 0.05).contiguous(
         memory_format=torch.channels_last)
     xs = [activations((batch, cin, size, size), dtype) for _ in range(sets)]
+    shortcut = layer.get("shortcut", 0)
+    shortcut_weight = (torch.randn(cout, shortcut, 1, 1, device=device, dtype=dtype) * 0.05)
+    shortcuts = [activations((batch, shortcut, size, size), dtype) for _ in range(sets if shortcut else 0)]
     dys = [] if what == "forward" else [activations((batch, cout, out, out), dtype) for _ in range(sets)]
 
     def forward(i):
-        return F.conv2d(xs[i % sets], weight, stride=stride, padding=padding)
+        y = F.conv2d(xs[i % sets], weight, stride=stride, padding=padding)
+        return y.add_(F.conv2d(shortcuts[i % sets], shortcut_weight, stride=stride)) if shortcuts else y
 
     def backward(i):
         return torch.ops.aten.convolution_backward(

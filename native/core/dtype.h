@@ -127,6 +127,8 @@ struct OptIn : Buffer {
   LANGEVIN_HOST_INLINE const T* as(int64_t n) const {
     return data ? checked<T>(n) : nullptr;
   }
+  /// As an input that must be there: an absent one has no elements.
+  LANGEVIN_HOST_INLINE In required() const { return {*this}; }
 };
 /// Written (Out: old contents ignored; InOut: updated in place).
 struct Out : Buffer {

@@ -34,6 +34,10 @@ struct ConvShape {
   LANGEVIN_INLINE int64_t inputCount() const { return batch * height * width * cin; }
   LANGEVIN_INLINE int64_t outputCount() const { return batch * outHeight() * outWidth() * cout; }
   LANGEVIN_INLINE int64_t weightCount() const { return kh * kw * cin * cout; }
+  /// The 1×1 convolution of a second image, as large and as strided as this one's, whose result conv2d can add.
+  LANGEVIN_INLINE ConvShape shortcut(int64_t channels) const {
+    return {batch, height, width, channels, cout, 1, 1, stride, 0};
+  }
 };
 
 struct PoolShape {
@@ -131,9 +135,12 @@ struct OpTable {
                  bool transposeB);
 
   // ---- convolution ----
-  /// z = conv(x, weight) + bias + residual; y = slope == 1 ? z : leakyRelu(z, slope).
+  /// z = conv(x, weight) + bias + residual + shortcut; y = slope == 1 ? z : leakyRelu(z, slope).
+  /// The shortcut, where there is one, is a convolution of shape s.shortcut(shortcutChannels), of a result as large as
+  /// y, with its bias: conv(shortcut, shortcutWeight) + shortcutBias.
   /// pre: z itself; signs: one bit per element of z, set where z > 0 (layout as leakyRelu's)
-  void (*conv2d)(Stream&, In x, In weight, OptIn bias, OptIn residual, Out y, OptOut pre, OptOut signs, ConvShape s,
+  void (*conv2d)(Stream&, In x, In weight, OptIn bias, OptIn residual, OptIn shortcut, OptIn shortcutWeight,
+                 OptIn shortcutBias, Out y, OptOut pre, OptOut signs, ConvShape s, int64_t shortcutChannels,
                  double slope);
   /// dx = (∂conv/∂x)ᵀ·dy, then · (sign bit ? 1 : slope) of x's own activation, then + add
   void (*conv2dBackwardInput)(Stream&, In dy, In weight, OptIn signs, OptIn add, Out dx, ConvShape s, double slope);

@@ -6,9 +6,15 @@
 
 namespace langevin::cuda {
 
-/// z = conv(x, weight) + bias + residual; y = slope == 1 ? z : leakyRelu(z, slope); optional: bias, residual, pre (z
-/// itself), signs (one bit per element of z, set where z > 0). All pointers are device memory; x, weight, bias,
-/// residual, y and pre hold `dtype` (f32 or bf16).
+/// A 1×1 convolution of another image, added to the same sums: of shape s.shortcut(channels). Without x there is none.
+struct ConvShortcut {
+  const void *x = nullptr, *weight = nullptr, *bias = nullptr;
+  int64_t channels = 0;
+};
+
+/// z = conv(x, weight) + bias + residual + shortcut; y = slope == 1 ? z : leakyRelu(z, slope); optional: bias,
+/// residual, pre (z itself), signs (one bit per element of z, set where z > 0), shortcut. All pointers are device
+/// memory; images, weights and biases hold `dtype` (f32 or bf16).
 struct ConvForward {
   const void *x, *weight, *bias, *residual;
   void *y, *pre;
@@ -16,6 +22,7 @@ struct ConvForward {
   ConvShape s;
   float slope;
   DType dtype;
+  ConvShortcut shortcut = {};
 };
 
 /// dx = ((∂conv/∂x)ᵀ·dy)·(sign bit of x's own activation ? 1 : slope) + add; optional: signs, add.

@@ -30,6 +30,8 @@ void withAny(DType t, const F& f) {
 
 // ---- loops ----
 
+/// Threads of a block. Where ptxas would rather spill than take more registers, __launch_bounds__(kThreads, 4)
+/// grants 64.
 constexpr unsigned kThreads = 256;
 
 /// The launch of a grid-stride loop over n items, one thread per item up to 16 blocks per multiprocessor.

@@ -89,7 +89,7 @@ LANGEVIN_DEVICE To resultOf(A v) {
 /// y[outer, chunk, column] = the reduction of the chunk's rows. V adjacent columns are a pack; where kAlongRow, there
 /// is one column, a pack is V adjacent elements of it, and they are folded in the end.
 template <class Kind, int V, bool kAlongRow, class From, class To>
-__global__ void __launch_bounds__(kThreads) reduceTiles(const From* x, To* y, Tiling t) {
+__global__ void __launch_bounds__(kThreads, 4) reduceTiles(const From* x, To* y, Tiling t) {
   ptx::waitForPrevious();
   ptx::allowNext();
   using A = typename Kind::Accumulator;

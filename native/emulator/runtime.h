@@ -17,3 +17,9 @@ cudaError_t enqueueOn(cudaStream_t stream, std::function<void()> run, bool isHos
 bool isCapturing(cudaStream_t stream);
 
 }  // namespace emulator
+
+/// What every function that needs a device begins with.
+#define EMULATOR_READY()                                               \
+  if (const cudaError_t status = readiness(); status != cudaSuccess) { \
+    return remember(status);                                           \
+  }

@@ -128,7 +128,12 @@ void expectValue(double expected, double magnitude, bf16 got, bool whole) {
 struct Options {
   bool bias = true, residual = true, pre = true, signs = true, whole = true;
   int multiprocessors = 4;
+  int64_t shortcut = 0;  // its channels; 0: none
 };
+Options withShortcut(int64_t channels, Options options = {}) {
+  options.shortcut = channels;
+  return options;
+}
 
 void checkForward(const ConvShape& s, const Options& options, float slope = 0.25f) {
   Stream stream(properties(options.multiprocessors));
@@ -137,20 +142,34 @@ void checkForward(const ConvShape& s, const Options& options, float slope = 0.25
       bias(static_cast<size_t>(s.cout), options.bias), residual(outputs, options.residual), y(outputs),
       pre(outputs, options.pre);
   Array<uint8_t> signs(outputs / 8, options.signs);
+  const ConvShape added = s.shortcut(options.shortcut);
+  const bool adds = options.shortcut > 0;
+  Values shortcut(static_cast<size_t>(added.inputCount()), adds),
+      shortcutWeight(static_cast<size_t>(added.weightCount()), adds),
+      shortcutBias(static_cast<size_t>(s.cout), adds && options.bias);
   Random random{static_cast<uint64_t>(s.inputCount() + s.cout)};
-  for (Values* v : {&x, &weight, &bias, &residual}) {
+  for (Values* v : {&x, &weight, &bias, &residual, &shortcut, &shortcutWeight, &shortcutBias}) {
     if (options.whole) {
       random.whole(v->host);
     } else {
-      random.real(v->host, v == &weight ? 0.1f : 1.0f);
+      random.real(v->host, v == &weight || v == &shortcutWeight ? 0.1f : 1.0f);
     }
     v->upload(stream);
   }
   // The second one may load its weights while the first runs.
   std::vector<bf16> first;
   for (int run = 0; run < 2; ++run) {
-    CHECK(sm90::forward(stream, {x.device, weight.device, bias.device, residual.device, y.device, pre.device,
-                                 signs.device, s, slope, DType::bf16}));
+    CHECK(sm90::forward(stream, {x.device,
+                                 weight.device,
+                                 bias.device,
+                                 residual.device,
+                                 y.device,
+                                 pre.device,
+                                 signs.device,
+                                 s,
+                                 slope,
+                                 DType::bf16,
+                                 {shortcut.device, shortcutWeight.device, shortcutBias.device, options.shortcut}}));
     y.download(stream);
     if (run == 0) first = y.host;
   }
@@ -159,15 +178,19 @@ void checkForward(const ConvShape& s, const Options& options, float slope = 0.25
   signs.download(stream);
 
   std::vector<Sum> sums(outputs);
-  const std::vector<float> xs = floats(x.host), ws = floats(weight.host);
-  eachTap(s, [&](size_t in, size_t w, size_t out) {
-    for (int64_t c = 0; c < s.cin; ++c)
-      for (int64_t k = 0; k < s.cout; ++k) {
-        sums[out + static_cast<size_t>(k)].add(xs[in + static_cast<size_t>(c)],
-                                               ws[w + static_cast<size_t>(c * s.cout + k)]);
-      }
-  });
+  const auto addProducts = [&](const ConvShape& shape, const std::vector<float>& xs, const std::vector<float>& ws) {
+    eachTap(shape, [&](size_t in, size_t w, size_t out) {
+      for (int64_t c = 0; c < shape.cin; ++c)
+        for (int64_t k = 0; k < s.cout; ++k) {
+          sums[out + static_cast<size_t>(k)].add(xs[in + static_cast<size_t>(c)],
+                                                 ws[w + static_cast<size_t>(c * s.cout + k)]);
+        }
+    });
+  };
+  addProducts(s, floats(x.host), floats(weight.host));
+  if (adds) addProducts(added, floats(shortcut.host), floats(shortcutWeight.host));
   for (size_t i = 0; i < outputs; ++i) {
+    if (options.bias && adds) sums[i].add(toFloat(shortcutBias.host[i % static_cast<size_t>(s.cout)]), 1);
     if (options.bias) sums[i].add(toFloat(bias.host[i % static_cast<size_t>(s.cout)]), 1);
     if (options.residual) sums[i].add(toFloat(residual.host[i]), 1);
     const double z = sums[i].value, magnitude = sums[i].magnitude;
@@ -313,6 +336,32 @@ TEST("forward: real numbers within bf16's rounding of float64, every other sign 
   options.whole = false;
   checkForward(shape(2, 8, 320, 160), options, 0.2f);
 }
+TEST("forward with a shortcut, exact on whole numbers: 256 × 160 tiles, whole and last slices of its channels") {
+  checkForward(shape(1, 16, 64, 160), withShortcut(16, large()));  // fewer of them than of the convolution's
+  checkForward(shape(1, 16, 32, 320), withShortcut(160, large()));
+  checkForward(shape(1, 32, 32, 160), withShortcut(128, large()));
+  Options bare = none();
+  bare.multiprocessors = 1;
+  checkForward(shape(1, 16, 16, 160), withShortcut(80, bare), 1.0f);
+}
+TEST("forward with a shortcut at stride 2: both images cut, in narrow tiles as well") {
+  checkForward(shape(2, 16, 160, 160, 3, 2), withShortcut(80));
+  checkForward(shape(2, 8, 32, 64, 3, 2), withShortcut(48));
+  checkForward(shape(3, 14, 32, 32, 3, 2), withShortcut(96));
+}
+TEST("forward with a shortcut: blocks that make several tiles, in clusters, and fewer stages than the ring has") {
+  Options several;
+  several.multiprocessors = 8;
+  checkForward(shape(24, 8, 32, 320), withShortcut(64, several));
+  several.pre = false;
+  checkForward(shape(24, 8, 16, 320), withShortcut(112, several));
+  checkForward(shape(1, 16, 64, 160, 1), withShortcut(32, large()));
+}
+TEST("forward with a shortcut: real numbers within bf16's rounding of float64") {
+  Options options;
+  options.whole = false;
+  checkForward(shape(2, 8, 320, 160), withShortcut(160, options), 0.2f);
+}
 TEST("input gradient, stride 1, exact on whole numbers") {
   checkInputGradient(shape(1, 16, 160, 320), large());
   checkInputGradient(shape(2, 8, 160, 160), Options{});
@@ -378,6 +427,42 @@ TEST("weights are loaded ahead only after a convolution that did not write them"
   CHECK(sm90::backwardWeight(stream, {x.device, y.device, other.device, nullptr, s, DType::bf16}));
   CHECK(!stream.settled(other.device) && !stream.settled(weight.device));
 }
+TEST("a shortcut's weights are not loaded ahead of the launch that writes them") {
+  Stream stream(properties(4));
+  // 1×1, so that the shortcut's stages are among the ring's first.
+  const ConvShape makes = shape(1, 8, 32, 32, 1), s = makes;
+  Values x(2048), first(1024), second(1024), weight(1024), made(2048), shortcut(4096), y(2048);
+  Random random{5};
+  for (Values* v : {&x, &first, &second, &weight, &shortcut}) {
+    random.whole(v->host);
+    v->upload(stream);
+  }
+  // `made` is one launch's result and the next one's weights; each time it was another before.
+  const auto results = [&](const Values& maker, bool waits) {
+    CHECK(sm90::forward(
+        stream, {x.device, maker.device, nullptr, nullptr, made.device, nullptr, nullptr, makes, 1, DType::bf16}));
+    if (waits) made.download(stream);
+    CHECK(sm90::forward(stream, {x.device,
+                                 weight.device,
+                                 nullptr,
+                                 nullptr,
+                                 y.device,
+                                 nullptr,
+                                 nullptr,
+                                 s,
+                                 1,
+                                 DType::bf16,
+                                 {shortcut.device, made.device, nullptr, 64}}));
+    y.download(stream);
+    return floats(y.host);
+  };
+  const std::vector<float> ofFirst = results(first, true), ofSecond = results(second, true);
+  CHECK(ofFirst != ofSecond);
+  for (int round = 0; round < 8; ++round) {
+    CHECK(results(first, false) == ofFirst);
+    CHECK(results(second, false) == ofSecond);
+  }
+}
 TEST("boxes cover the images of a WideResNet, and of MNIST, without waste") {
   for (const int64_t size : {32, 16, 8, 28, 14, 7}) {
     const sm90::Boxes large = sm90::coverWith(7, size, size, 64), small = sm90::coverWith(6, size, size, 64);
@@ -401,6 +486,17 @@ TEST("shapes that are not theirs are left to the other kernels") {
   CHECK(refuses(shape(1, 4, 24, 8), DType::bf16));
   CHECK(refuses(shape(1, 5, 32, 32, 3, 2), DType::bf16));
   CHECK(refuses(shape(1, 6, 32, 32, 3, 3), DType::bf16));
+  CHECK(!sm90::forward(stream, {some.device,
+                                some.device,
+                                nullptr,
+                                nullptr,
+                                some.device,
+                                nullptr,
+                                nullptr,
+                                shape(1, 4, 32, 32),
+                                1,
+                                DType::bf16,
+                                {some.device, some.device, nullptr, 24}}));
 }
 
 }  // namespace

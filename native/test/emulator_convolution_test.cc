@@ -119,6 +119,7 @@ bool bit(const uint8_t* bits, size_t i) { return bits[i / 8] >> (i % 8) & 1; }
 /// Which of the optional operands a case has.
 struct Options {
   bool bias, residual, pre, signs;
+  int64_t shortcut = 0;  // its channels; 0: none
 };
 constexpr Options kAll{true, true, true, true}, kNone{false, false, false, false};
 
@@ -130,24 +131,45 @@ void checkForward(Forward forward, const ConvShape& s, Options options = kAll, f
       bias(static_cast<size_t>(s.cout), options.bias), residual(outputs, options.residual), y(outputs),
       pre(outputs, options.pre);
   Array<uint8_t> signs((outputs + 7) / 8, options.signs);
+  const ConvShape added = s.shortcut(options.shortcut);
+  const bool adds = options.shortcut > 0;
+  Array<T> shortcut(static_cast<size_t>(added.inputCount()), adds),
+      shortcutWeight(static_cast<size_t>(added.weightCount()), adds),
+      shortcutBias(static_cast<size_t>(s.cout), adds && options.bias);
   Random random;
-  for (Array<T>* array : {&x, &weight, &bias, &residual}) array->fill(stream, random);
-  forward(stream, cuda::ConvForward{x.device, weight.device, bias.device, residual.device, y.device, pre.device,
-                                    signs.device, s, slope, DTypeOf<T>::value});
+  for (Array<T>* array : {&x, &weight, &bias, &residual, &shortcut, &shortcutWeight, &shortcutBias}) {
+    array->fill(stream, random);
+  }
+  forward(stream, cuda::ConvForward{x.device,
+                                    weight.device,
+                                    bias.device,
+                                    residual.device,
+                                    y.device,
+                                    pre.device,
+                                    signs.device,
+                                    s,
+                                    slope,
+                                    DTypeOf<T>::value,
+                                    {shortcut.device, shortcutWeight.device, shortcutBias.device, options.shortcut}});
   y.read(stream), pre.read(stream), signs.read(stream);
 
   std::vector<double> z(outputs);
   for (size_t i = 0; i < outputs; ++i) {
     z[i] = (options.bias ? numberOf(bias.host[i % static_cast<size_t>(s.cout)]) : 0.0) +
+           (adds && options.bias ? numberOf(shortcutBias.host[i % static_cast<size_t>(s.cout)]) : 0.0) +
            (options.residual ? numberOf(residual.host[i]) : 0.0);
   }
-  eachProduct(s, [&](int64_t xAt, int64_t weightAt, int64_t yAt) {
-    const double v = numberOf(x.host[static_cast<size_t>(xAt)]);
-    if (v == 0) return;
-    for (int64_t k = 0; k < s.cout; ++k) {
-      z[static_cast<size_t>(yAt + k)] += v * numberOf(weight.host[static_cast<size_t>(weightAt + k)]);
-    }
-  });
+  const auto addProducts = [&](const ConvShape& shape, const Array<T>& image, const Array<T>& weights) {
+    eachProduct(shape, [&](int64_t xAt, int64_t weightAt, int64_t yAt) {
+      const double v = numberOf(image.host[static_cast<size_t>(xAt)]);
+      if (v == 0) return;
+      for (int64_t k = 0; k < s.cout; ++k) {
+        z[static_cast<size_t>(yAt + k)] += v * numberOf(weights.host[static_cast<size_t>(weightAt + k)]);
+      }
+    });
+  };
+  addProducts(s, x, weight);
+  if (adds) addProducts(added, shortcut, shortcutWeight);
   if (options.pre) expectEqual(s, "pre", z, pre);
   for (size_t i = 0; i < outputs && options.signs; ++i) {
     if (bit(signs.host.data(), i) != (z[i] > 0)) {
@@ -260,6 +282,19 @@ const ConvShape kStemShapes[] = {
     {1, 3, 3, 1, 16, 3, 3, 1, 0},
 };
 
+/// With shortcuts of so many channels, where their result is as large as the convolution's.
+template <class T, class Forward, size_t n>
+void checkShortcuts(Forward forward, const ConvShape (&shapes)[n], std::initializer_list<int64_t> channels) {
+  for (const ConvShape& s : shapes) {
+    for (const int64_t count : channels) {
+      const ConvShape added = s.shortcut(count);
+      if (added.outHeight() != s.outHeight() || added.outWidth() != s.outWidth()) continue;
+      checkForward<T>(forward, s, {true, true, true, true, count});
+      checkForward<T>(forward, s, {false, false, false, true, count});
+    }
+  }
+}
+
 template <class T>
 void checkTensorCores() {
   for (const ConvShape& s : kTensorCoreShapes) {
@@ -271,12 +306,16 @@ void checkTensorCores() {
   checkBackwardInput<T>(sm80BackwardInput, kStrided, false, false);
   checkBackwardWeight<T>(sm80BackwardWeight, kStrided, false);
 }
+TEST("bf16 on tensor cores with a shortcut") { checkShortcuts<bf16>(sm80Forward, kTensorCoreShapes, {8, 72}); }
+TEST("f32 as TF32 on tensor cores with a shortcut") { checkShortcuts<float>(sm80Forward, kTensorCoreShapes, {8, 72}); }
 TEST("bf16 on tensor cores") { checkTensorCores<bf16>(); }
 TEST("f32 as TF32 on tensor cores") { checkTensorCores<float>(); }
 
 TEST("tensor cores leave channels that do not come in eights, and long strides, to the plain kernels") {
   Stream stream(properties());
   CHECK(!cuda::sm80::forward(stream, {{}, {}, {}, {}, {}, {}, {}, {1, 4, 4, 12, 16, 3, 3, 1, 1}, 1, DType::bf16}));
+  CHECK(!cuda::sm80::forward(
+      stream, {{}, {}, {}, {}, {}, {}, {}, {1, 4, 4, 16, 16, 3, 3, 1, 1}, 1, DType::bf16, {&stream, {}, {}, 12}}));
   CHECK(!cuda::sm80::backwardWeight(stream, {{}, {}, {}, {}, {1, 4, 4, 16, 12, 3, 3, 1, 1}, DType::bf16}));
   CHECK(!cuda::sm80::backwardInput(stream, {{}, {}, {}, {}, {}, {1, 9, 9, 16, 16, 3, 3, 5, 1}, 1, DType::bf16}));
 }
@@ -292,6 +331,8 @@ void checkPlain() {
   checkBackwardInput<T>(cuda::simt::backwardInput, kPlainShapes[0], false, false);
   checkBackwardWeight<T>(cuda::simt::backwardWeight, kPlainShapes[0], false);
 }
+TEST("f32 by plain kernels with a shortcut") { checkShortcuts<float>(cuda::simt::forward, kPlainShapes, {5, 12}); }
+TEST("bf16 by plain kernels with a shortcut") { checkShortcuts<bf16>(cuda::simt::forward, kPlainShapes, {5, 12}); }
 TEST("f32 by plain kernels") { checkPlain<float>(); }
 TEST("bf16 by plain kernels") { checkPlain<bf16>(); }
 

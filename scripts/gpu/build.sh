@@ -10,6 +10,6 @@ case $(nvidia-smi --query-gpu=compute_cap --format=csv,noheader -i 0) in
   8.*) architectures='80-real' ;;
   *) architectures='80-real;80-virtual' ;;
 esac
-cmake -S native/cuda -B build/cuda -DCMAKE_BUILD_TYPE=Release -DLANGEVIN_ARCHITECTURES="$architectures" \
+cmake -S . -B build/cuda -DCMAKE_BUILD_TYPE=Release -DLANGEVIN_ARCHITECTURES="$architectures" \
   -DNODE_HEADERS="$(realpath "$headers")" -DNODE_ADDON_API="$(realpath node_modules/node-addon-api)"
 cmake --build build/cuda --parallel "$(nproc)"

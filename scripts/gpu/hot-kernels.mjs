@@ -2,7 +2,7 @@
 // and sum is exact, and compares the levels bit for bit. Short enough to run under compute-sanitizer.
 // Usage: node scripts/gpu/hot-kernels.mjs [--device cuda] [--tiny]
 import { parseArgs } from 'node:util'
-import { Kernels, sizeOf } from '../../bench/gpu/device.mjs'
+import { Kernels, sizeOf } from '../../bench/kernels/device.mjs'
 import { nativeDevice } from '../../dist/native/device.js'
 
 const { values: options } = parseArgs({
@@ -10,21 +10,24 @@ const { values: options } = parseArgs({
 })
 const { addon, ops } = nativeDevice(options.device)
 const kernels = new Kernels(options.device)
+// Winograd's transforms make fractions of whole numbers.
+addon.setPrecision('strict')
 
-/** The shapes of the reference nets, one of each kind; with few images. */
+/** The shapes of the reference nets, one of each kind; with few images. `shortcut`: channels of the 1×1 convolution that
+ *  the forward pass adds. */
 const layers = [
   { name: 'stem', batch: 2, size: 32, cin: 3, cout: 16, kernel: 3, stride: 1 },
   { name: 'grey stem', batch: 2, size: 28, cin: 1, cout: 16, kernel: 3, stride: 1 },
   { name: '16 channels', batch: 2, size: 28, cin: 16, cout: 16, kernel: 3, stride: 1 },
   { name: '32 channels', batch: 2, size: 16, cin: 32, cout: 32, kernel: 3, stride: 1 },
-  { name: '64 channels, stride 2', batch: 2, size: 16, cin: 64, cout: 64, kernel: 3, stride: 2 },
+  { name: '64 channels, stride 2', batch: 2, size: 16, cin: 64, cout: 64, kernel: 3, stride: 2, shortcut: 32 },
   { name: 'shortcut', batch: 2, size: 16, cin: 32, cout: 64, kernel: 1, stride: 2 },
   ...(options.tiny
     ? []
     : [
         { name: '16 to 160', batch: 2, size: 32, cin: 16, cout: 160, kernel: 3, stride: 1 },
-        { name: 'stage 1', batch: 2, size: 32, cin: 160, cout: 160, kernel: 3, stride: 1 },
-        { name: 'stage 2, stride 2', batch: 2, size: 32, cin: 320, cout: 320, kernel: 3, stride: 2 },
+        { name: 'stage 1', batch: 2, size: 32, cin: 160, cout: 160, kernel: 3, stride: 1, shortcut: 16 },
+        { name: 'stage 2, stride 2', batch: 2, size: 32, cin: 320, cout: 320, kernel: 3, stride: 2, shortcut: 160 },
         { name: 'stage 2', batch: 2, size: 16, cin: 320, cout: 320, kernel: 3, stride: 1 },
         { name: 'stage 3', batch: 4, size: 8, cin: 640, cout: 640, kernel: 3, stride: 1 },
         { name: 'stage 3, shortcut', batch: 2, size: 16, cin: 320, cout: 640, kernel: 1, stride: 2 },
@@ -67,7 +70,7 @@ function outputsOf({ inputs, outputs, run }) {
 }
 
 function* convolutionCases(dtype) {
-  for (const [seed, { name, batch, size, cin, cout, kernel, stride }] of layers.entries()) {
+  for (const [seed, { name, batch, size, cin, cout, kernel, stride, shortcut }] of layers.entries()) {
     const out = size / stride
     const [nx, ny, nw] = [batch * size ** 2 * cin, batch * out ** 2 * cout, kernel ** 2 * cin * cout]
     const shape = [batch, size, size, cin, cout, kernel, kernel, stride, kernel >> 1]
@@ -80,7 +83,26 @@ function* convolutionCases(dtype) {
         [ny, dtype],
         [Math.ceil(ny / 8), 'u8'],
       ],
-      run: (x, w, bias, residual, y, words) => ops.conv2d(x, w, bias, residual, y, 0, words, ...shape, 0.25),
+      run: (x, w, bias, residual, y, words) =>
+        ops.conv2d(x, w, bias, residual, 0, 0, 0, y, 0, words, ...shape, 0, 0.25),
+    }
+    if (shortcut) {
+      const added = [
+        whole(batch * size ** 2 * shortcut, dtype, 92),
+        whole(shortcut * cout, dtype, 93),
+        whole(cout, dtype, 94),
+      ]
+      yield {
+        name: `${name}, forward with its shortcut`,
+        inputs: [x, w, bias, ...added],
+        outputs: [
+          [ny, dtype],
+          [Math.ceil(ny / 8), 'u8'],
+        ],
+        run: (x, w, bias, sx, sw, sb, y, words) =>
+          ops.conv2d(x, w, bias, 0, sx, sw, sb, y, 0, words, ...shape, shortcut, 0.25),
+      }
+      kernels.free(...added)
     }
     yield {
       name: `${name}, input gradient`,

@@ -3,6 +3,7 @@ import { readFileSync, realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { declareBench } from './commands/bench.ts'
+import { declareCompare } from './commands/compare.ts'
 import { declareData } from './commands/data.ts'
 import { declareDemo } from './commands/demo.ts'
 import { declareDoctor } from './commands/doctor.ts'
@@ -65,6 +66,7 @@ function declareProgram(context: CliContext): Command {
   declareTrain(program, context)
   declareSample(program, context)
   declareEval(program, context)
+  declareCompare(program, context)
   declareVerify(program, context)
   declareBench(program, context)
   declareDoctor(program, context)

@@ -70,8 +70,9 @@ export function createProgress(options: ProgressOptions): Progress {
 
   return {
     update(update) {
-      last = update
       const at = now()
+      if (last && update.step < last.step) marks.length = 0 // begun anew: what was before says nothing of the speed
+      last = update
       marks.push({ at, step: update.step, imageSteps: update.imageSteps })
       while (marks.length > 2 && marks[1].at < at - speedWindow) marks.shift()
       const wait = live ? repaintEvery : everySeconds * 1000

@@ -62,7 +62,7 @@ export function isDatasetName(name: string): name is DatasetName {
 }
 
 export type LoadOptions = ConvertOptions &
-  Pick<ReadOptions, 'limit' | 'decodePng' | 'onProgress'> & {
+  Pick<ReadOptions, 'limit' | 'decodePng'> & {
     /** Default 'train'. For a path to one file, or to one set of folders of PNG files, it only says what to call the
      *  data. */
     split?: Split

@@ -1,14 +1,16 @@
 import { ConfigError } from '../errors.ts'
 import type { Dataset } from './dataset.ts'
 
-/** Nothing is converted unless asked: a resized image is smoother, and a coloured grey one greyer, than any real one, so
- *  a model can tell it by that alone, which flatters the scores of an out-of-distribution set. */
+/** Nothing is converted unless asked: a resized image is smoother than others, and one that was grey has no colours. A
+ *  model can tell it by that alone, which flatters the scores of an out-of-distribution set. */
 export type ConvertOptions = {
   /** Make every image this many pixels wide and high: bilinear with antialiasing, bit for bit as PIL's BILINEAR. */
   resize?: number
   /** 1: RGB becomes grey by ITU-R 601 luma, as PIL's convert('L'). 3: grey becomes RGB by repetition. Done before the
    *  resizing. */
   channels?: 1 | 3
+  /** Images that have been read and converted, and images in all. */
+  onProgress?: (done: number, total: number) => void
 }
 
 /** Images of a data set, or less than a data set. */
@@ -20,7 +22,7 @@ export function conversionTo({ height, width, channels }: Omit<Images, 'images' 
 }
 
 /** The data set with its images converted; itself where they are as asked already. Throws ConfigError. */
-export function convertImages<T extends Images>(data: T, { resize, channels }: ConvertOptions): T {
+export function convertImages<T extends Images>(data: T, { resize, channels, onProgress }: ConvertOptions): T {
   if (resize !== undefined && (!Number.isInteger(resize) || resize < 1 || resize > 4096)) {
     throw new ConfigError(`resize must be a whole number of pixels from 1 to 4096, got ${resize}`)
   }
@@ -28,7 +30,7 @@ export function convertImages<T extends Images>(data: T, { resize, channels }: C
     throw new ConfigError(`channels must be 1 (grey) or 3 (RGB), got ${channels}`)
   }
   const coloured = channels === undefined ? data : withChannels(data, channels)
-  return resize === undefined ? coloured : resized(coloured, resize)
+  return resize === undefined ? coloured : resized(coloured, resize, onProgress)
 }
 
 function withChannels<T extends Images>(data: T, channels: 1 | 3): T {
@@ -52,12 +54,22 @@ function repeated(values: Uint8Array, times: number): Uint8Array {
   return out
 }
 
+/** Images that are resized together: what lies between rows and columns stays small. */
+const BLOCK = 500
+
 /** Rows first, then columns, each to whole bytes (PIL, Resample.c, ImagingResampleInner). */
-function resized<T extends Images>(data: T, side: number): T {
+function resized<T extends Images>(data: T, side: number, onProgress: ConvertOptions['onProgress']): T {
   const { count, height, width, channels } = data
   if (height === side && width === side) return data
-  const wide = resampled(data.images, count * height, width, channels, side)
-  const images = resampled(wide, count, height, side * channels, side)
+  const [size, newSize] = [height * width * channels, side * side * channels]
+  const images = new Uint8Array(count * newSize)
+  for (let start = 0; start < count; start += BLOCK) {
+    const end = Math.min(start + BLOCK, count)
+    const block = data.images.subarray(start * size, end * size)
+    const wide = resampled(block, (end - start) * height, width, channels, side)
+    images.set(resampled(wide, end - start, height, side * channels, side), start * newSize)
+    onProgress?.(end, count)
+  }
   return { ...data, images, height: side, width: side }
 }
 

@@ -74,7 +74,9 @@ function interpolation({ images, count, name }: Source, generator: Generator): U
 
 function uniform({ images }: Source, generator: Generator): Uint8Array {
   const words = generator.words(Math.ceil(images.length / 4))
-  return Uint8Array.from(images, (_, i) => words[i >> 2] >>> (8 * (i & 3)))
+  const out = new Uint8Array(images.length)
+  for (let i = 0; i < out.length; i++) out[i] = words[i >> 2] >>> (8 * (i & 3))
+  return out
 }
 
 function gaussian({ images }: Source, generator: Generator): Uint8Array {
@@ -93,7 +95,11 @@ function gaussian({ images }: Source, generator: Generator): Uint8Array {
 function constant({ images, count, channels }: Source, generator: Generator): Uint8Array {
   const colours = generator.words(count * channels)
   const size = images.length / count
-  return Uint8Array.from(images, (_, i) => colours[Math.floor(i / size) * channels + (i % channels)] >>> 24)
+  const out = new Uint8Array(images.length)
+  for (let n = 0; n < count; n++) {
+    for (let i = 0; i < size; i++) out[n * size + i] = colours[n * channels + (i % channels)] >>> 24
+  }
+  return out
 }
 
 function shuffled({ images, count, height, width, channels }: Source, generator: Generator): Uint8Array {
@@ -103,7 +109,8 @@ function shuffled({ images, count, height, width, channels }: Source, generator:
     const order = generator.permutation(pixels)
     for (let p = 0; p < pixels; p++) {
       const from = (n * pixels + order[p]) * channels
-      out.set(images.subarray(from, from + channels), (n * pixels + p) * channels)
+      const to = (n * pixels + p) * channels
+      for (let c = 0; c < channels; c++) out[to + c] = images[from + c]
     }
   }
   return out

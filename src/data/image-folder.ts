@@ -1,5 +1,5 @@
 import { type Dirent, existsSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { DataError } from '../errors.ts'
 import { fileError } from '../io/file-error.ts'
 import { readBytes } from '../io/read-file.ts'
@@ -15,9 +15,9 @@ export type ImageFolderOptions = ConvertOptions & {
   split: Split
   limit?: number
   decodePng?: PngDecoder
-  /** Images that have been read, and images in all. */
-  onProgress?: (done: number, total: number) => void
 }
+
+const splits: readonly Split[] = ['train', 'test']
 
 /** Whether a folder is a data set of PNG files: `<folder>/<class>/*.png`, or `<folder>/train/<class>/*.png` and the same
  *  with `test`. */
@@ -27,9 +27,14 @@ export function isImageFolder(folder: string): boolean {
   )
 }
 
-/** Whether a folder of PNG files has a training and a test part of its own; otherwise it is one whole, for either. */
-export function hasSplits(folder: string): boolean {
-  return splitFolders(folder).some((split) => subfolders(split).length > 0)
+/** Whether a folder of PNG files has a training or a test part; without either it is one whole, for both. */
+function hasSplits(folder: string): boolean {
+  return splits.some((split) => hasImageSplit(folder, split))
+}
+
+/** Whether a folder of PNG files has this part as a folder of its own. */
+export function hasImageSplit(folder: string, split: Split): boolean {
+  return splitFolders(folder).some((path) => basename(path) === split && subfolders(path).length > 0)
 }
 
 /** Reads PNG files, each in the folder of its class. Classes are numbered in the order of the folders' names (by code
@@ -51,16 +56,12 @@ export function readImageFolder(folder: string, options: ImageFolderOptions): Da
       hint: 'give one as decodePng; langevin has none of its own, so that it depends on nothing',
     })
   }
-  const chosen = files.slice(0, count)
-  const labels = chosen.map(({ label }) => label)
+  const labels = files.slice(0, count).map(({ label }) => label)
+  const paths = files.slice(0, count).map(({ path }) => path)
   return {
     name,
     split,
-    ...readImages(
-      chosen.map(({ path }) => path),
-      decodePng,
-      options,
-    ),
+    ...readImages(paths, decodePng, options),
     labels: classNames.length <= 256 ? Uint8Array.from(labels) : Int32Array.from(labels),
     classes: classNames.length,
     classNames,
@@ -68,9 +69,10 @@ export function readImageFolder(folder: string, options: ImageFolderOptions): Da
 }
 
 function readImages(paths: readonly string[], decodePng: PngDecoder, options: ImageFolderOptions): Images {
+  const { resize, channels, onProgress } = options
   let all: Images | undefined
   for (const [n, path] of paths.entries()) {
-    const image = convertImages(readImage(path, decodePng), options)
+    const image = convertImages(readImage(path, decodePng), { resize, channels })
     all ??= { ...image, count: paths.length, images: new Uint8Array(paths.length * image.images.length) }
     const size = ({ height, width, channels }: Images) => `${height}×${width}×${channels}`
     if (size(image) !== size(all)) {
@@ -79,7 +81,7 @@ function readImages(paths: readonly string[], decodePng: PngDecoder, options: Im
       })
     }
     all.images.set(image.images, n * image.images.length)
-    options.onProgress?.(n + 1, paths.length)
+    onProgress?.(n + 1, paths.length)
   }
   return all!
 }
@@ -116,7 +118,7 @@ function inTurn(filesOfClasses: readonly string[][]): LabelledFile[] {
 
 function splitFolders(folder: string): string[] {
   const names = subfolders(folder)
-  return ['train', 'test'].filter((split) => names.includes(split)).map((split) => join(folder, split))
+  return splits.filter((split) => names.includes(split)).map((split) => join(folder, split))
 }
 
 function subfolders(folder: string): string[] {

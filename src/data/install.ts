@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
@@ -58,12 +58,21 @@ export async function checkFiles(source: Source, folder: string, signal?: AbortS
 async function checkFile(file: OfficialFile, folder: string, signal?: AbortSignal): Promise<FileState> {
   const { name, bytes, sum } = file
   const path = join(folder, name)
-  const got = statSync(path, { throwIfNoEntry: false })?.size
+  const got = sizeOf(path)
   if (got === undefined) return { name, state: 'missing' }
   if (got !== bytes) return { name, state: 'wrong', detail: `expected ${bytes} bytes, got ${got}` }
   const gotSum = await fileSum(path, sum, signal)
   if (gotSum === sum) return { name, state: 'ok' }
   return { name, state: 'wrong', detail: `expected ${showSum(sum)}, got ${showSum(gotSum)}` }
+}
+
+/** Undefined where there is nothing. */
+function sizeOf(path: string): number | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.size
+  } catch (error) {
+    throw fileError('read', path, error)
+  }
 }
 
 export type InstallOptions = Omit<DownloadOptions, 'onProgress'> & {
@@ -105,6 +114,16 @@ export async function installFiles(
     return true
   } finally {
     lock.release()
+    removeIfEmpty(downloads)
+  }
+}
+
+/** A call that brought nothing leaves nothing. */
+function removeIfEmpty(folder: string): void {
+  try {
+    for (const each of [folder, dirname(folder)]) rmdirSync(each)
+  } catch {
+    // Something is in it.
   }
 }
 
@@ -152,6 +171,9 @@ async function installDownloads(wanted: readonly Download[], downloads: string, 
       renameSync(staged, folder)
     }
   } catch (error) {
+    for (const { name, unpacked } of wanted) {
+      if (!unpacked && existsSync(join(staged, name))) renameSync(join(staged, name), join(downloads, name))
+    }
     throw error instanceof DataError ? error : fileError('write', folder, error)
   } finally {
     discard(staged)

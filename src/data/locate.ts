@@ -6,7 +6,7 @@ import { type CifarFormat, cifarClassNames, detectCifarFormat, readCifar } from 
 import { numberedClasses } from './class-names.ts'
 import type { Dataset, Split } from './dataset.ts'
 import { labelsPathFor, readIdxDataset, readIdxLabels } from './idx.ts'
-import { hasSplits, type ImageFolderOptions, isImageFolder, readImageFolder } from './image-folder.ts'
+import { hasImageSplit, type ImageFolderOptions, isImageFolder, readImageFolder } from './image-folder.ts'
 import { readSvhn } from './svhn.ts'
 
 export type ReadOptions = ImageFolderOptions & { classNames?: string[] }
@@ -36,7 +36,7 @@ export function hasTestFiles(path: string): boolean {
     idxImages(path, 'test') !== undefined ||
     cifarFiles(path, 'test').length > 0 ||
     svhnFile(path, 'test') !== undefined ||
-    hasSplits(path)
+    hasImageSplit(path, 'test')
   )
 }
 

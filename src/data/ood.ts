@@ -1,7 +1,8 @@
-import { DataError } from '../errors.ts'
+import { existsSync } from 'node:fs'
+import { ConfigError, DataError, nearestName } from '../errors.ts'
 import { Generator } from '../random/generator.ts'
-import { type LoadOptions, loadDataset } from './catalog.ts'
-import { type Dataset, limitedCount } from './dataset.ts'
+import { DATASET_NAMES, type LoadOptions, loadDataset } from './catalog.ts'
+import { type Dataset, limitedCount, takeImages } from './dataset.ts'
 import { DERIVED_NAMES, type DerivedName, derivedDataset } from './derived.ts'
 
 export type OodOptions = Omit<LoadOptions, 'split'> & {
@@ -22,11 +23,23 @@ export function loadOod(nameOrPath: string, inside: Dataset, { seed = 0, ...opti
   const derived = DERIVED_NAMES.indexOf(nameOrPath as DerivedName)
   if (derived >= 0) {
     const generator = new Generator(seed, 'evaluation', firstStream + derived)
-    return firstImages(derivedDataset(DERIVED_NAMES[derived], inside, generator), options.limit)
+    const set = derivedDataset(DERIVED_NAMES[derived], inside, generator)
+    return takeImages(
+      set,
+      Int32Array.from({ length: limitedCount(set.count, options.limit) }, (_, i) => i),
+    )
   }
+  checkSpelling(nameOrPath)
   const set = loadDataset(nameOrPath, { ...options, split: 'test' })
   checkSameSize(set, inside)
   return set
+}
+
+/** Throws ConfigError where it looks like the name of a derived set; `loadDataset` knows of the others. */
+function checkSpelling(nameOrPath: string): void {
+  const near = nearestName(nameOrPath, [...DATASET_NAMES, ...DERIVED_NAMES])
+  if (!DERIVED_NAMES.includes(near as DerivedName) || existsSync(nameOrPath)) return
+  throw new ConfigError(`unknown out-of-distribution set '${nameOrPath}': did you mean '${near}'?`)
 }
 
 /** Throws DataError, with what to convert as the hint, unless the images of `set` are as large as those of `inside`. */
@@ -45,11 +58,4 @@ export function checkSameSize(
         ? `convert them with ${flags.filter((flag) => flag !== '').join(' ')}; scores then tell the conversion, too`
         : 'choose a set of that size: images that are not square are not resized',
   })
-}
-
-function firstImages(data: Dataset, limit: number | undefined): Dataset {
-  const count = limitedCount(data.count, limit)
-  if (count === data.count) return data
-  const size = data.height * data.width * data.channels
-  return { ...data, count, images: data.images.slice(0, count * size), labels: data.labels.slice(0, count) }
 }

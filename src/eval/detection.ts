@@ -20,9 +20,11 @@ export const detectionMetricNames = ['auroc', 'auprIn', 'auprOut', 'fpr95'] as c
  * Built once by a sort (O(n log n)); a bootstrap resample then costs O(n) and no sort.
  */
 export class Detection {
+  /** The group of each score. */
   private readonly inside: Int32Array
   private readonly outside: Int32Array
-  private readonly groups: number
+  /** Scratch: ID and OOD scores of each group in turns. */
+  private readonly counts: Int32Array
 
   /** Throws DataError where one side is empty (the metrics are undefined then) or has NaN; ±Infinity is a score like any
    *  other. */
@@ -38,26 +40,27 @@ export class Detection {
     for (let i = 0; i < values.length; i++)
       if (i === 0 || values[i] !== values[groups - 1]) values[groups++] = values[i]
     const distinct = values.subarray(0, groups)
-    this.groups = groups
+    this.counts = new Int32Array(2 * groups)
     this.inside = Int32Array.from(inside, (value) => groups - 1 - indexOf(distinct, value))
     this.outside = Int32Array.from(outside, (value) => groups - 1 - indexOf(distinct, value))
   }
 
   /** The metrics of all scores. */
   metrics(): DetectionMetrics {
-    return metricsOf(this.counts(this.inside), this.counts(this.outside))
+    this.counts.fill(0)
+    const { counts, inside, outside } = this
+    for (let i = 0; i < inside.length; i++) counts[2 * inside[i]]++
+    for (let i = 0; i < outside.length; i++) counts[2 * outside[i] + 1]++
+    return metricsOf(counts, inside.length, outside.length)
   }
 
   /** The metrics of the scores at these places, which may repeat. */
   resampled(inside: Int32Array, outside: Int32Array): DetectionMetrics {
-    return metricsOf(this.counts(this.inside, inside), this.counts(this.outside, outside))
-  }
-
-  private counts(groupOf: Int32Array, picked?: Int32Array): Float64Array {
-    const counts = new Float64Array(this.groups)
-    if (picked) for (let i = 0; i < picked.length; i++) counts[groupOf[picked[i]]]++
-    else for (let i = 0; i < groupOf.length; i++) counts[groupOf[i]]++
-    return counts
+    this.counts.fill(0)
+    const { counts } = this
+    for (let i = 0; i < inside.length; i++) counts[2 * this.inside[inside[i]]]++
+    for (let i = 0; i < outside.length; i++) counts[2 * this.outside[outside[i]] + 1]++
+    return metricsOf(counts, inside.length, outside.length)
   }
 }
 
@@ -67,35 +70,32 @@ export function detectionMetrics(inside: Numbers, outside: Numbers): DetectionMe
 }
 
 /**
- * From the number of ID and OOD scores in each group, highest first. Images of a group pass a threshold together.
+ * From the number of ID and OOD scores in each group in turns, highest group first. Images of a group pass a threshold
+ * together.
  *
  * Average precision is Σ_k (R_k − R_{k−1})·P_k over the distinct thresholds, without interpolation: the area under the
  * precision-recall points joined by straight lines is too optimistic (Davis & Goadrich 2006). FPR at 95 % TPR is that of
  * ODIN (Liang et al. 2018, arXiv 1706.02690).
  */
-function metricsOf(inside: Float64Array, outside: Float64Array): DetectionMetrics {
-  const positives = sum(inside)
-  const negatives = sum(outside)
+function metricsOf(counts: Int32Array, positives: number, negatives: number): DetectionMetrics {
   let won = 0
   let auprIn = 0
-  let fpr95 = 1
-  // 95 % as whole numbers: 0.95·n rounds.
-  let [tp, fp] = [0, 0]
-  for (let group = 0; group < inside.length; group++) {
-    const [a, b] = [inside[group], outside[group]]
-    won += b * (tp + a / 2)
-    const reachedBefore = 20 * tp >= 19 * positives
-    tp += a
-    fp += b
-    if (a > 0) auprIn += (a * tp) / (tp + fp)
-    if (!reachedBefore && 20 * tp >= 19 * positives) fpr95 = fp / negatives
-  }
   let auprOut = 0
-  let [outsideBelow, all] = [0, 0]
-  for (let group = inside.length - 1; group >= 0; group--) {
-    outsideBelow += outside[group]
-    all += inside[group] + outside[group]
-    if (outside[group] > 0) auprOut += (outside[group] * outsideBelow) / all
+  let fpr95 = 1
+  let [tp, fp] = [0, 0]
+  for (let i = 0; i < counts.length; i += 2) {
+    const [inside, outside] = [counts[i], counts[i + 1]]
+    if (outside > 0) {
+      won += outside * (tp + inside / 2)
+      // OOD positive: a threshold accepts this group and all below it.
+      auprOut += (outside * (negatives - fp)) / (positives - tp + negatives - fp)
+    }
+    // 95 % as whole numbers: 0.95·n rounds.
+    const reachedBefore = 20 * tp >= 19 * positives
+    tp += inside
+    fp += outside
+    if (inside > 0) auprIn += (inside * tp) / (tp + fp)
+    if (!reachedBefore && 20 * tp >= 19 * positives) fpr95 = fp / negatives
   }
   return {
     auroc: won / (positives * negatives),
@@ -103,12 +103,6 @@ function metricsOf(inside: Float64Array, outside: Float64Array): DetectionMetric
     auprOut: auprOut / negatives,
     fpr95,
   }
-}
-
-function sum(values: Float64Array): number {
-  let total = 0
-  for (const value of values) total += value
-  return total
 }
 
 function indexOf(ascending: Float64Array, value: number): number {

@@ -7,7 +7,7 @@ import { writeFileAtomic } from '../io/atomic.ts'
 import { describeData } from '../jem/checkpoint.ts'
 import type { LoadedRun } from '../jem/loadRun.ts'
 import { ScoreCache } from './score-cache.ts'
-import type { Pictures, ShowProgress, Suite, SuiteContext } from './suites/suite.ts'
+import type { NamedNumber, Pictures, ShowProgress, Suite, SuiteContext } from './suites/suite.ts'
 
 /** Raised whenever an eval.json of an older version could be misread. */
 const version = 1
@@ -21,6 +21,8 @@ export interface Evaluation {
   judgedAt: string
   /** Results by suite. */
   suites: Record<string, object>
+  /** Each suite's figures that comparisons show. */
+  numbers: Record<string, NamedNumber[]>
   /** Names of each suite's PNG files in the folder `eval/` beside eval.json. */
   pictures: Record<string, string[]>
 }
@@ -58,6 +60,7 @@ export async function judge(
     },
     judgedAt: '',
     suites: {},
+    numbers: {},
     pictures: {},
   }
   const all: Record<string, Uint8Array> = {}
@@ -65,6 +68,7 @@ export async function judge(
     context.signal.throwIfAborted()
     const { result, pictures = {} } = await suite.run(context)
     evaluation.suites[suite.name] = result
+    evaluation.numbers[suite.name] = suite.numbers?.(result) ?? []
     if (Object.keys(pictures).length > 0) evaluation.pictures[suite.name] = Object.keys(pictures)
     Object.assign(all, pictures)
   }
@@ -128,6 +132,7 @@ export function saveEvaluation(
     ? {
         ...evaluation,
         suites: { ...before.suites, ...evaluation.suites },
+        numbers: { ...before.numbers, ...evaluation.numbers },
         pictures: { ...before.pictures, ...evaluation.pictures },
       }
     : evaluation
@@ -148,7 +153,7 @@ export function readEvaluation(path: string): Evaluation {
   } catch {
     throw new DataError(`${path} is not JSON`, { hint: 'move it away and judge the run again with langevin eval' })
   }
-  if (found?.version !== version || !found.run || !found.suites || !found.pictures) {
+  if (found?.version !== version || !found.run || !found.suites || !found.numbers || !found.pictures) {
     throw new DataError(`${path} has evaluation version ${found?.version ?? 'none'}; this program reads ${version}`, {
       hint: 'move it away and judge the run again with langevin eval',
     })

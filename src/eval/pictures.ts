@@ -1,5 +1,7 @@
 /** Pictures of what a model has learnt: samples, one row per class, and chains on their way from noise. */
-import { writeImageGrid } from '../io/grid.ts'
+import type { Dataset } from '../data/dataset.ts'
+import { imageGrid, writeImageGrid } from '../io/grid.ts'
+import { encodePng } from '../io/png.ts'
 import type { JemModel } from '../jem/model.ts'
 import { type SamplerOptions, sgld } from '../jem/sampler.ts'
 import { uniform } from '../ops/random.ts'
@@ -21,8 +23,10 @@ export type ImageSize = Pick<Images, 'height' | 'width' | 'channels'>
 export interface ChainOptions extends Omit<SamplerOptions, 'labels' | 'steps'> {
   /** Climb f(x)[label] instead of f(x): one label for each chain. */
   labels?: Int32Array
-  /** Called before each slice of steps. */
+  /** Called after each slice of steps. */
   onProgress?: (steps: number) => void
+  /** Stops between slices; the promise then rejects with the signal's reason. */
+  signal?: AbortSignal
 }
 
 /** Steps that are enqueued before the event loop gets a turn. */
@@ -34,7 +38,7 @@ export async function chains(
   start: Images,
   at: readonly number[],
   generator: Generator,
-  { labels, onProgress, ...options }: ChainOptions,
+  { labels, onProgress, signal, ...options }: ChainOptions,
 ): Promise<Images[]> {
   const device = model.parameters()[0].device
   const { count, height, width, channels } = start
@@ -45,6 +49,7 @@ export async function chains(
     let done = 0
     for (const step of at) {
       while (done < step) {
+        signal?.throwIfAborted()
         const steps = Math.min(slice, step - done)
         sgld(model, x, generator, { ...options, steps, labels: given })
         done += steps
@@ -64,11 +69,20 @@ export async function chains(
 }
 
 /** U(-1, 1), where every chain of the released code begins. */
-export async function noiseImages(count: number, size: ImageSize, generator: Generator): Promise<Images> {
-  const x = uniform([count, size.height, size.width, size.channels], generator, { low: -1, high: 1 })
+export async function noiseImages(
+  count: number,
+  { height, width, channels }: ImageSize,
+  generator: Generator,
+): Promise<Images> {
+  const x = uniform([count, height, width, channels], generator, { low: -1, high: 1 })
   const pixels = (await x.data()) as Float32Array
   x.dispose()
-  return { pixels, count, ...size }
+  return { pixels, count, height, width, channels }
+}
+
+/** A set's images in [-1, 1]. */
+export function imagesOf({ images, count, height, width, channels }: Dataset): Images {
+  return { pixels: Float32Array.from(images, (byte) => byte / 127.5 - 1), count, height, width, channels }
 }
 
 /** The images at these places. */
@@ -94,13 +108,17 @@ export function filmStrip(frames: readonly Images[]): Images {
   return { pixels, count: count * frames.length, height, width, channels }
 }
 
+/** A PNG grid, row by row. */
+export function pngGrid(images: Images, columns: number): Uint8Array {
+  const { pixels, width, height, channels } = imageGrid(images.pixels, gridOptions(images, columns))
+  return encodePng(pixels, width, height, channels)
+}
+
 /** Writes a PNG grid, row by row. */
 export function saveImages(path: string, images: Images, columns: number): void {
-  writeImageGrid(path, images.pixels, {
-    count: images.count,
-    height: images.height,
-    width: images.width,
-    channels: images.channels as 1 | 3,
-    columns,
-  })
+  writeImageGrid(path, images.pixels, gridOptions(images, columns))
+}
+
+function gridOptions({ count, height, width, channels }: Images, columns: number) {
+  return { count, height, width, channels: channels as 1 | 3, columns }
 }

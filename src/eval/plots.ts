@@ -88,6 +88,62 @@ export function scoreHistogram({ label, edges, sets }: HistogramSets): string {
   })
 }
 
+/** A named line of a robustness plot. */
+export interface AccuracyByEpsilon {
+  name: string
+  /** By rising ε. */
+  points: readonly { epsilon: number; accuracy: number }[]
+}
+
+/** Accuracy against ε, one line a model and attack; the axis is that of √ε, where small budgets do not crowd. */
+export function robustnessCurves(title: string, curves: readonly AccuracyByEpsilon[]): string {
+  const epsilons = [...new Set(curves.flatMap(({ points }) => points.map(({ epsilon }) => epsilon)))]
+  return draw(`${title}: ${curves.map(({ name }) => name).join(', ')}`, {
+    height: 290,
+    x: {
+      label: 'ε in 1/255 of [0, 1]',
+      type: 'sqrt',
+      ticks: epsilons,
+      tickFormat: (epsilon: number) => String(epsilon),
+    },
+    y: { label: 'accuracy (%)', domain: [0, 100], ticks: 5, grid: true },
+    legend: curves.map(({ name }, i) => ({ name, color: color(i), dash: dashes[i % 6] })),
+    marks: [
+      ...curves.map(({ points }, i) =>
+        Plot.line(points, {
+          ...{ x: 'epsilon', y: ({ accuracy }: { accuracy: number }) => 100 * accuracy, marker: 'circle' },
+          ...{ stroke: color(i), strokeWidth: 1.8, strokeDasharray: dashes[i % 6] },
+        }),
+      ),
+      Plot.ruleY([0], { stroke: 'currentColor' }),
+    ],
+  })
+}
+
+/** Mean f(x) of chains over their steps, between the least and the largest, beside mean ± 2 standard deviations of data. */
+export function energyTrace(
+  trace: readonly { step: number; f: { mean: number; min: number; max: number } | null }[],
+  data: { fMean: number; fStd: number },
+): string {
+  const points = trace.flatMap(({ step, f }) => (f ? [{ step, ...f }] : []))
+  const ends = [trace[0].step, trace[trace.length - 1].step].map((step) => ({
+    ...{ step, mean: data.fMean, min: data.fMean - 2 * data.fStd, max: data.fMean + 2 * data.fStd },
+  }))
+  const band = (all: typeof ends, i: number) => [
+    Plot.area(all, { x1: 'step', y1: 'min', y2: 'max', fill: color(i), fillOpacity: 0.18 }),
+    Plot.line(all, { x: 'step', y: 'mean', stroke: color(i), strokeWidth: 1.8, strokeDasharray: dashes[i] }),
+  ]
+  return draw('f(x) of long chains over their steps, beside that of data', {
+    x: { label: 'step', ticks: 5 },
+    y: { label: 'f(x), log p(x) up to a constant', ticks: 5, grid: true },
+    legend: [
+      { name: 'chains: mean, least to largest', color: color(0), dash: dashes[0] },
+      { name: 'data: mean ± 2 std', color: color(1), dash: dashes[1] },
+    ],
+    marks: [...band(ends, 1), ...band(points, 0)],
+  })
+}
+
 /** Accuracy by confidence: bars where predictions fell, opaque where they are many, the diagonal of perfect calibration,
  *  and the expected calibration error. */
 export function reliabilityDiagram(bins: readonly DiagramBin[]): string {

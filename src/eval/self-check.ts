@@ -2,7 +2,7 @@ import { backward, grad } from '../autograd/backward.ts'
 import type { Device } from '../native/contract.ts'
 import { add, greater, mul, where } from '../ops/arithmetic.ts'
 import { cast } from '../ops/cast.ts'
-import { conv2d } from '../ops/conv2d.ts'
+import { energyHead } from '../ops/energyHead.ts'
 import { linear } from '../ops/matmul.ts'
 import { instanceNorm } from '../ops/norm.ts'
 import { globalAvgPool } from '../ops/pool.ts'
@@ -19,10 +19,11 @@ import { Generator } from '../random/generator.ts'
 import { tensor } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import { convolutionPairs, type Pair, tensorCorePairs } from './self-check-convolution.ts'
 
 /** How far a family of kernels is from float64 arithmetic in plain loops. */
 export interface KernelCheck {
-  /** As the files of native/cpu/kernels are called. */
+  /** As the files of native/cpu/kernels are called; with the dtype where it is not f32. */
   family: string
   /** Largest difference over the largest expected value; Infinity where something is not finite or the sizes differ. */
   error: number
@@ -32,9 +33,6 @@ export interface KernelCheck {
   failure?: string
 }
 
-/** A value that the kernels computed beside what it must be. */
-type Pair = [ours: Tensor, expected: ArrayLike<number>]
-
 /** f32 sums of some hundred products. */
 const tolerance = 1e-5
 
@@ -42,7 +40,6 @@ const tolerance = 1e-5
 const batch = 3
 const size = 9
 const cin = 5
-const cout = 19
 
 /** Counts the calls: other numbers each time, so that a kernel that writes nothing cannot pass by what the last call left
  *  in the same memory. */
@@ -65,7 +62,8 @@ export function checkKernels(device: Device = 'cpu'): KernelCheck[] {
 }
 
 const families: Record<string, (device: Device) => Pair[]> = {
-  convolution: checkConvolution,
+  convolution: (device) => convolutionPairs(device, numbers),
+  'convolution, bf16': (device) => tensorCorePairs(device, numbers),
   matmul: checkMatmul,
   elementwise: checkElementwise,
   reduce: checkReduce,
@@ -98,65 +96,6 @@ function numbers(count: number, stream: number): Float32Array {
 }
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
-
-function checkConvolution(device: Device): Pair[] {
-  const pairs: Pair[] = []
-  for (const [kernel, stride] of [
-    [3, 1],
-    [3, 2],
-    [1, 2],
-  ]) {
-    const padding = kernel >> 1
-    const out = Math.floor((size + 2 * padding - kernel) / stride) + 1
-    const host = {
-      x: numbers(batch * size * size * cin, 1),
-      w: numbers(kernel * kernel * cin * cout, 2),
-      b: numbers(cout, 3),
-      dy: numbers(batch * out * out * cout, 4),
-    }
-    const x = tensor(host.x, { shape: [batch, size, size, cin], device })
-    const w = tensor(host.w, { shape: [kernel, kernel, cin, cout], device })
-    const b = tensor(host.b, { device })
-    const dy = tensor(host.dy, { shape: [batch, out, out, cout], device })
-    const y = new Float64Array(host.dy.length)
-    const dx = new Float64Array(host.x.length)
-    const dw = new Float64Array(host.w.length)
-    const db = new Float64Array(cout)
-    for (let yAt = 0; yAt < y.length; yAt++) {
-      const [image, row, column, to] = unravel(yAt, [batch, out, out, cout])
-      y[yAt] += host.b[to]
-      db[to] += host.dy[yAt]
-      for (let k = 0; k < kernel * kernel * cin; k++) {
-        const [down, across, from] = unravel(k, [kernel, kernel, cin])
-        const inRow = row * stride + down - padding
-        const inColumn = column * stride + across - padding
-        if (inRow < 0 || inRow >= size || inColumn < 0 || inColumn >= size) continue
-        const xAt = ((image * size + inRow) * size + inColumn) * cin + from
-        const wAt = k * cout + to
-        y[yAt] += host.x[xAt] * host.w[wAt]
-        dx[xAt] += host.dy[yAt] * host.w[wAt]
-        dw[wAt] += host.dy[yAt] * host.x[xAt]
-      }
-    }
-    for (const leaf of [x, w, b]) leaf.requiresGrad = true
-    const ours = conv2d(x, w, { bias: b, stride, padding })
-    pairs.push([ours.detach(), y])
-    const [ourDx, ourDw, ourDb] = grad(ours, [x, w, b], dy)
-    pairs.push([ourDx, dx], [ourDw, dw], [ourDb, db])
-    const activated = conv2d(x.detach(), w.detach(), { bias: b.detach(), stride, padding, leakySlope: 0.2 })
-    pairs.push([activated, y.map((v) => (v > 0 ? v : 0.2 * v))])
-  }
-  return pairs
-}
-
-function unravel(flat: number, shape: readonly number[]): number[] {
-  const index = new Array<number>(shape.length)
-  for (let axis = shape.length - 1, rest = flat; axis >= 0; axis--) {
-    index[axis] = rest % shape[axis]
-    rest = Math.floor(rest / shape[axis])
-  }
-  return index
-}
 
 function checkMatmul(device: Device): Pair[] {
   const [m, k, n] = [7, 33, 21]
@@ -228,10 +167,44 @@ function checkHead(device: Device): Pair[] {
   const rows = range(batch).map((r) => Array.from(a.subarray(r * classes, (r + 1) * classes)))
   const normalisers = rows.map((row) => Math.log(row.reduce((total, v) => total + Math.exp(v), 0)))
   return [
+    ...energyHeadPairs(device),
     [logsumexp(x), normalisers],
     [softmax(x), rows.flatMap((row, r) => row.map((v) => Math.exp(v - normalisers[r])))],
     [crossEntropy(x, y), rows.map((row, r) => normalisers[r] - row[labels[r]])],
     [pick(x, y), rows.map((row, r) => row[labels[r]])],
+  ]
+}
+
+/** The fused head of sampling: pooling, linear map and log-sum-exp, and its gradient, one row for all pixels. */
+function energyHeadPairs(device: Device): Pair[] {
+  const classes = 10
+  const pixels = size * size
+  const host = {
+    x: numbers(batch * pixels * cin, 4),
+    w: numbers(cin * classes, 5).map((v) => 8 * v),
+    b: numbers(classes, 6),
+  }
+  const f = new Float64Array(batch)
+  const dx = new Float64Array(host.x.length)
+  for (let image = 0; image < batch; image++) {
+    const pooled = range(cin).map((c) =>
+      range(pixels).reduce((total, p) => total + host.x[(image * pixels + p) * cin + c] / pixels, 0),
+    )
+    const logits = range(classes).map((k) =>
+      range(cin).reduce((total, c) => total + pooled[c] * host.w[c * classes + k], host.b[k]),
+    )
+    f[image] = Math.log(logits.reduce((total, v) => total + Math.exp(v), 0))
+    const row = range(cin).map((c) =>
+      logits.reduce((total, v, k) => total + (Math.exp(v - f[image]) * host.w[c * classes + k]) / pixels, 0),
+    )
+    for (let i = 0; i < pixels * cin; i++) dx[image * pixels * cin + i] = row[i % cin]
+  }
+  const x = tensor(host.x, { shape: [batch, size, size, cin], device })
+  x.requiresGrad = true
+  const ours = energyHead(x, tensor(host.w, { shape: [cin, classes], device }), { bias: tensor(host.b, { device }) })
+  return [
+    [ours.detach(), f],
+    [grad(sum(ours), [x])[0], dx],
   ]
 }
 

@@ -60,23 +60,25 @@ async function request(url: string, { headers, signal, idleSeconds }: HttpOption
   })
 }
 
-/** What the network's errors mean, for those where asking again at once is of no use. */
-const UNREACHABLE: Record<string, string> = {
-  ENOTFOUND: 'the address is unknown; is there a network?',
-  EAI_AGAIN: 'the address cannot be looked up; is there a network?',
-  ENETUNREACH: 'there is no network',
-  EHOSTUNREACH: 'the server cannot be reached',
-  ECONNREFUSED: 'the server refuses connections',
+/** What errors of a connection mean, and whether they may pass. */
+const MEANING: Record<string, [what: string, transient: boolean]> = {
+  ENOTFOUND: ['the address is unknown; is there a network?', false],
+  EAI_AGAIN: ['the address cannot be looked up; is there a network?', false],
+  ENETUNREACH: ['there is no network', false],
+  EHOSTUNREACH: ['the server cannot be reached', false],
+  ECONNREFUSED: ['the server refuses connections', false],
+  ECONNRESET: ['the connection broke off', true],
+  ETIMEDOUT: ['the server does not answer', true],
 }
 
 /** An error of a connection as an HttpError. */
 export function asHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error
-  const { code, message, errors } = error as NodeJS.ErrnoException & { errors?: NodeJS.ErrnoException[] }
+  const { code = '', message, errors } = error as NodeJS.ErrnoException & { errors?: NodeJS.ErrnoException[] }
+  const known = MEANING[code]
+  if (known) return new HttpError(`${known[0]} (${code})`, { transient: known[1], cause: error })
   // A host with several addresses fails with an AggregateError, whose message is empty.
   const first = message || errors?.[0]?.message || String(error)
-  const what = code === undefined ? undefined : UNREACHABLE[code]
-  if (what !== undefined) return new HttpError(`${what} (${code})`, { cause: error })
-  // A certificate does not get better by asking again; a broken connection may.
-  return new HttpError(first, { transient: !/CERT|SSL|TLS/.test(code ?? ''), cause: error })
+  // A certificate does not get better by asking again.
+  return new HttpError(first, { transient: !/CERT|SSL|TLS|SIGNATURE/.test(code), cause: error })
 }

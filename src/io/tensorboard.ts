@@ -101,6 +101,28 @@ export class EventFile {
   }
 }
 
+/** When each step of an event file was written, in seconds since 1970, up to the first record that is torn or corrupt: as
+ *  `EventFile` writes them, wall time and step first. Throws DataError where the file cannot be read. */
+export function readEventTimes(path: string): { step: number; wallTime: number }[] {
+  const bytes = readBytes(path)
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const times: { step: number; wallTime: number }[] = []
+  let start = 0
+  for (const end of recordEnds(bytes)) {
+    const at = start + 12
+    start = end
+    // double wall_time = 1, then int64 step = 2; the first record has a version instead of a step.
+    if (bytes[at] !== ((1 << 3) | 1) || bytes[at + 9] !== 2 << 3) continue
+    let step = 0
+    for (let i = at + 10, scale = 1; ; i++, scale *= 128) {
+      step += (bytes[i] & 127) * scale
+      if (bytes[i] < 128) break
+    }
+    times.push({ step, wallTime: view.getFloat64(at + 1, true) })
+  }
+  return times
+}
+
 /** The position to continue an existing file from; undefined when there is no file. */
 function existingEnd(path: string, truncateTo: number | undefined): number | undefined {
   let bytes: Uint8Array

@@ -1,5 +1,6 @@
 /** Where SGLD chains begin: the replay buffer's first contents and its fresh chains. */
 import type { Dataset } from '../data/dataset.ts'
+import type { TrainValidSplit } from '../data/loader.ts'
 import { ConfigError } from '../errors.ts'
 import { add, sub } from '../ops/arithmetic.ts'
 import { matmul } from '../ops/matmul.ts'
@@ -13,6 +14,7 @@ import type { Generator } from '../random/generator.ts'
 import { tensor, zeros } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import type { JemConfig } from './config.ts'
 
 export interface ChainRequest {
   /** The class of each chain; absent: each draws its own, uniformly, where it matters. */
@@ -33,6 +35,29 @@ export function uniformStart(
 ): ChainStart {
   return {
     draw: (count, generator) => uniform([count, height, width, channels], generator, { low: -1, high: 1, device }),
+  }
+}
+
+/** Where the chains of a run start: as `config.chainStart` says, Gaussians being fitted to the images of `split`.
+ *  `images`: those of `data`, u8, on the device. Throws ConfigError for a class without images. */
+export function chainStartOf(
+  kind: JemConfig['chainStart'],
+  data: Dataset,
+  { train, labelled }: Pick<TrainValidSplit, 'train' | 'labelled'>,
+  images: Tensor,
+): ChainStart {
+  switch (kind) {
+    case 'uniform':
+      return uniformStart(data, images.device)
+    case 'gaussian':
+      return new GaussianStart(images, [train])
+    case 'class-gaussians': {
+      const ofClass = (k: number) => labelled.filter((i) => data.labels[i] === k)
+      return new GaussianStart(
+        images,
+        Array.from({ length: data.classes }, (_, k) => ofClass(k)),
+      )
+    }
   }
 }
 

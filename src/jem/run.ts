@@ -78,7 +78,13 @@ function divergenceOf({ loss, gradientNorm, fSample, fData }: StepMetrics): stri
 }
 
 /** The files of a run folder beside its checkpoints. */
-const files = { config: 'config.json', metrics: 'metrics.jsonl', events: 'events.out.tfevents.langevin' }
+const files = {
+  config: 'config.json',
+  metrics: 'metrics.jsonl',
+  events: 'events.out.tfevents.langevin',
+  /** There where the run was given up, until it is resumed. */
+  diverged: 'diverged.json',
+}
 
 /**
  * Trains in a run folder: config.json, metrics.jsonl, TensorBoard events, checkpoint.safetensors (and the previous one),
@@ -154,6 +160,7 @@ class Run {
       // A run that was killed before its first checkpoint starts again.
       if (resume && hasCheckpoint(folder)) this.resume(readCheckpoint(folder))
       else await this.begin(removeCreated)
+      rmSync(this.path(files.diverged), { force: true })
       return await this.train()
     } finally {
       this.metrics?.close()
@@ -207,7 +214,8 @@ class Run {
 
   private writeConfig(): void {
     const { config } = this.options
-    const text = `${JSON.stringify({ config, data: this.description }, null, 2)}\n`
+    const { stepsPerEpoch, totalSteps } = this.trainer
+    const text = `${JSON.stringify({ config, data: this.description, stepsPerEpoch, totalSteps }, null, 2)}\n`
     writeFileAtomic(this.path(files.config), text)
   }
 
@@ -316,6 +324,8 @@ class Run {
   private async rollBack(): Promise<void> {
     const { config, folder } = this.options
     if (this.rollbacks >= config.maxRollbacks) {
+      const when = { step: this.trainer.step, rollbacks: this.rollbacks }
+      writeFileAtomic(this.path(files.diverged), `${JSON.stringify(when)}\n`)
       throw new DivergenceError(
         this.rollbacks === 0
           ? 'training diverged, and no roll-back is allowed'

@@ -17,7 +17,7 @@ import { Generator, type GeneratorState, type Purpose } from '../random/generato
 import { full, tensor } from '../tensor/create.ts'
 import { keep, scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { type ChainStart, GaussianStart, uniformStart } from './chainStart.ts'
+import { chainStartOf } from './chainStart.ts'
 import type { JemConfig } from './config.ts'
 import { JemModel } from './model.ts'
 import { type Batches, type Objective, objective } from './objective.ts'
@@ -107,7 +107,7 @@ export class JemTrainer {
           channels,
           classes,
           reinitProbability: config.reinitProbability,
-          start: this.chainStart(),
+          start: chainStartOf(config.chainStart, data, this.split, this.images),
           segmented: !config.unconditional || config.classConditional || config.pxyWeight > 0,
           seed: config.seed,
           device,
@@ -187,23 +187,6 @@ export class JemTrainer {
       })
     }
     return result
-  }
-
-  private chainStart(): ChainStart {
-    const { data, split, device, images } = this
-    switch (this.config.chainStart) {
-      case 'uniform':
-        return uniformStart(data, device)
-      case 'gaussian':
-        return new GaussianStart(images, [split.train])
-      case 'class-gaussians': {
-        const ofClass = (k: number) => split.labelled.filter((i) => data.labels[i] === k)
-        return new GaussianStart(
-          images,
-          Array.from({ length: data.classes }, (_, k) => ofClass(k)),
-        )
-      }
-    }
   }
 
   private async readFigures(

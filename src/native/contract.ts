@@ -115,10 +115,14 @@ export interface NativeOps {
       weight: Handle,
       bias: Handle,
       residual: Handle,
+      shortcut: Handle,
+      shortcutWeight: Handle,
+      shortcutBias: Handle,
       y: Handle,
       pre: Handle,
       signs: Handle,
       ...s: ConvShape,
+      shortcutChannels: number,
       slope: number,
     ]
   ): void
@@ -263,7 +267,7 @@ export const signatures = {
   pick: 'in in out integer integer integer',
   pickBackward: 'in in out integer integer integer',
   matmul: 'in in in? out integer integer integer flag flag',
-  conv2d: 'in in in? in? out out? out? convShape number',
+  conv2d: 'in in in? in? in? in? in? out out? out? convShape integer number',
   conv2dBackwardInput: 'in in in? in? out convShape number',
   conv2dBackwardWeight: 'in in out out? convShape',
   avgPool2d: 'in out poolShape',

@@ -4,6 +4,8 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { initBias, initWeight, type LayerOptions } from './init.ts'
 import { Module } from './module.ts'
 
+type FusedOptions = Pick<Conv2dOptions, 'residual' | 'shortcut' | 'leakySlope'>
+
 /** Convolution with bias: weight [kernel, kernel, cin, cout], bias [cout]. */
 export class Conv2d extends Module {
   readonly weight: Tensor
@@ -25,13 +27,13 @@ export class Conv2d extends Module {
     this.padding = options.padding ?? 0
   }
 
-  /** [batch, height, width, cin] → [batch, outHeight, outWidth, cout]; residual and LeakyReLU fused. */
-  forward(x: Tensor, fused: Pick<Conv2dOptions, 'residual' | 'leakySlope'> = {}): Tensor {
+  /** [batch, height, width, cin] → [batch, outHeight, outWidth, cout]; residual or shortcut and LeakyReLU fused. */
+  forward(x: Tensor, fused: FusedOptions = {}): Tensor {
     return conv2d(x, this.weight, { bias: this.bias, stride: this.stride, padding: this.padding, ...fused })
   }
 
   /** [after LeakyReLU, before it] */
-  forwardBoth(x: Tensor, fused: { residual?: Tensor; leakySlope: number }): [Tensor, Tensor] {
+  forwardBoth(x: Tensor, fused: FusedOptions & { leakySlope: number }): [Tensor, Tensor] {
     return conv2dBoth(x, this.weight, { bias: this.bias, stride: this.stride, padding: this.padding, ...fused })
   }
 }

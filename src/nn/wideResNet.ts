@@ -120,7 +120,7 @@ function release({ pre, activated }: Features): void {
 
 /**
  * `wide_basic`: conv2(lrelu(bn2(dropout(conv1(lrelu(bn1(x))))))) + shortcut(x). conv1 has stride 1; conv2 carries the
- * stride. The shortcut is a 1×1 convolution of the raw x where the shape changes, else x itself.
+ * stride. The shortcut is a 1×1 convolution of the raw x where the shape changes, part of conv2's kernel; else x itself.
  */
 class Block extends Module {
   private readonly bn1: Norm | undefined
@@ -155,13 +155,16 @@ class Block extends Module {
       if (dropping) h = dropout(h, this.dropout, dropoutGenerator ?? missingGenerator())
       h = leakyRelu(this.bn2 ? this.bn2.forward(h) : h, leakySlope)
     }
-    const residual = this.shortcut ? this.shortcut.forward(x.pre) : x.pre
-    if (!fused) return { pre: this.conv2.forward(h, { residual }) }
+    const { shortcut } = this
+    const added = shortcut
+      ? { shortcut: { x: x.pre, weight: shortcut.weight, bias: shortcut.bias } }
+      : { residual: x.pre }
+    if (!fused) return { pre: this.conv2.forward(h, added) }
     if (last) {
-      const activated = this.conv2.forward(h, { residual, leakySlope })
+      const activated = this.conv2.forward(h, { ...added, leakySlope })
       return { pre: activated, activated }
     }
-    const [activated, pre] = this.conv2.forwardBoth(h, { residual, leakySlope })
+    const [activated, pre] = this.conv2.forwardBoth(h, { ...added, leakySlope })
     return { pre, activated }
   }
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -85,13 +85,18 @@ describe('langevin data', () => {
 
   it('Ctrl-C leaves a part, and the same command goes on from there', async () => {
     const first = 'train-images-idx3-ubyte.gz'
+    const part = join(folder, 'downloads', 'mnist', `${first}.part`)
     const controller = new AbortController()
     const asked: (string | undefined)[] = []
     const url = await mirror((request, response, nth) => {
       asked.push(request.headers.range)
       if (nth > 0) return false
       response.writeHead(200, { 'content-length': files[first].length }).write(files[first].subarray(0, 60))
-      setTimeout(() => controller.abort(), 100)
+      const arrived = setInterval(() => {
+        if (statSync(part, { throwIfNoEntry: false })?.size !== 60) return
+        clearInterval(arrived)
+        controller.abort()
+      }, 10)
       return true
     })
     const stopped = await langevin(`data get mnist --mirror ${url}`, { signal: controller.signal })
@@ -180,6 +185,17 @@ describe('training on converted images', () => {
     expect(judged.code, judged.stderr).toBe(0)
     const { ood } = JSON.parse(judged.stdout).suites
     expect(ood.sets.map(({ on }: { on: { data: string } }) => on.data)).toEqual(['other', 'interpolation', 'shuffled'])
+  })
+
+  it('eval of a converted run converts the usual counterparts, too', async () => {
+    const out = join(folder, 'run')
+    const settings = `${tinyRun} --buffer-size 20 --steps 1 --resize 12 --channels 3`
+    const trained = await langevin(`train --data mnist --out ${out} ${settings}`)
+    expect(trained.code, trained.stderr).toBe(0)
+    const judged = await langevin(`eval --run ${out} --suite ood --images 20 --resamples 0 --threads 1 --json -`)
+    expect(judged.code, judged.stderr).toBe(0)
+    const { sets } = JSON.parse(judged.stdout).suites.ood
+    expect(sets.map(({ on }: { on: { data: string } }) => on.data)).toContain('fashion-mnist')
   })
 
   it('a run on the bundled subset keeps it when the official files are installed', async () => {

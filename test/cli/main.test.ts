@@ -22,6 +22,7 @@ function spy(name: string) {
 vi.mock('../../src/cli/run/demo.ts', () => ({ runDemo: spy('demo') }))
 vi.mock('../../src/cli/run/train.ts', () => ({ runTrain: spy('train') }))
 vi.mock('../../src/cli/run/sample.ts', () => ({ runSample: spy('sample') }))
+vi.mock('../../src/cli/run/compare.ts', () => ({ runCompare: spy('compare') }))
 vi.mock('../../src/cli/run/eval.ts', () => ({ runEval: spy('eval') }))
 vi.mock('../../src/cli/run/verify.ts', () => ({ runVerify: spy('verify') }))
 vi.mock('../../src/cli/run/doctor.ts', () => ({ runDoctor: spy('doctor') }))
@@ -64,6 +65,23 @@ describe('commands get their options', () => {
       {
         ...{ name: 'eval', run: 'r', suite: ['ood', 'accuracy'], baseline: 'b', sigma: 0, seed: 3, images: 50 },
         ...{ channels: 3, resize: 32, equalSizes: false, resamples: 0, out: 'o', device: 'auto', threads: 0 },
+      },
+    ],
+    ['compare a b --html c.html', { name: 'compare', runs: ['a', 'b'], html: 'c.html' }],
+    [
+      'eval --run r --suite robustness --attack-images 300 --attacks pgd,apgd-ce --epsilons 4,8 --epsilons-l2 none ' +
+        '--attack-steps 20 --restarts 20 --refine 1,10 --eot-draws 5 --minimal-distance',
+      {
+        ...{ name: 'eval', run: 'r', suite: ['robustness'], attackImages: 300, attacks: ['pgd', 'apgd-ce'] },
+        ...{ epsilons: [4, 8], epsilonsL2: [], attackSteps: 20, restarts: 20, refine: [1, 10], eotDraws: 5 },
+        ...{ minimalDistance: true, equalSizes: true, resamples: 1000, device: 'auto', threads: 0 },
+      },
+    ],
+    [
+      'eval --run r --suite samples --samples 16 --sample-steps 40 --chains 8 --chain-steps 500',
+      {
+        ...{ name: 'eval', run: 'r', suite: ['samples'], samples: 16, sampleSteps: 40, chains: 8, chainSteps: 500 },
+        ...{ equalSizes: true, resamples: 1000, device: 'auto', threads: 0 },
       },
     ],
     [
@@ -203,7 +221,7 @@ describe('help', () => {
     const bare = await langevin('')
     expect(bare).toEqual(await langevin('--help'))
     expect(bare.code).toBe(0)
-    for (const name of ['demo', 'train', 'sample', 'eval', 'verify', 'bench', 'doctor']) {
+    for (const name of ['demo', 'train', 'sample', 'eval', 'compare', 'verify', 'bench', 'doctor']) {
       expect(bare.stdout).toMatch(new RegExp(`^ {2}${name}\\b`, 'm'))
     }
     expect((await langevin('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
@@ -221,7 +239,18 @@ describe('help', () => {
   })
 
   it('fits the width it is given', async () => {
-    for (const command of ['', 'demo', 'train', 'sample', 'eval', 'verify', 'bench sgld', 'bench conv', 'doctor']) {
+    for (const command of [
+      '',
+      'demo',
+      'train',
+      'sample',
+      'eval',
+      'compare',
+      'verify',
+      'bench sgld',
+      'bench conv',
+      'doctor',
+    ]) {
       const { stdout } = await langevin(`${command} --help`)
       for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(120)
     }

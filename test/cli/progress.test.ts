@@ -32,6 +32,19 @@ describe('status line', () => {
     )
   })
 
+  it('shows bytes, and their speed also after a download that went on or was begun anew', () => {
+    const t = terminal(80)
+    const progress = createProgress({ stream: t.stream, total: 170_000_000, label: 'get x', unit: 'bytes', now: t.now })
+    progress.update({ step: 50_000_000 })
+    t.wait(10_000)
+    progress.update({ step: 84_000_000 })
+    expect(screen(t.written)).toBe('get x  ████████████░░░░░░░░░░░░  84.0M/170MB  3.40MB/s  0:25 left')
+    progress.update({ step: 0 })
+    t.wait(1000)
+    progress.update({ step: 1_700_000 })
+    expect(screen(t.written)).toContain('1.70M/170MB  1.70MB/s  1:39 left')
+  })
+
   it('keeps speeds, loss, f of data and samples, accuracy and time left on 80 columns', () => {
     const t = terminal(80)
     const progress = createProgress({ stream: t.stream, total: 2400, label: 'training', now: t.now })

@@ -32,6 +32,15 @@ describe('converted images are what other tools make of them', () => {
     expect(result.images.subarray(size)).toEqual(decoded(bytes))
   })
 
+  test('also where there are many, with progress', () => {
+    const told: string[] = []
+    const many = formula([9, 16, 1], 501)
+    const { images } = convertImages(many, { resize: 16, onProgress: (done, total) => told.push(`${done}/${total}`) })
+    const one = decoded(golden.resize.find(({ from }) => from[0] === 9)!.bytes)
+    for (const n of [0, 499, 500]) expect(images.subarray(n * 256, (n + 1) * 256)).toEqual(one)
+    expect(told).toEqual(['500/501', '501/501'])
+  })
+
   test('RGB to grey: the bytes of PIL', () => {
     const result = convertImages(formula(golden.grey.from), { channels: 1 })
     expect(result.channels).toBe(1)

@@ -174,6 +174,14 @@ describe('an out-of-distribution set is found by name', () => {
   })
 })
 
+test.each([
+  ['gausian', "unknown out-of-distribution set 'gausian': did you mean 'gaussian'?"],
+  ['mnsit', "unknown data set 'mnsit': did you mean 'mnist'?"],
+  ['imagenet', "unknown data set 'imagenet'; known are mnist"],
+])('a slip in the name of an out-of-distribution set: %s', (name, message) => {
+  expect(() => loadOod(name, random([2, 4, 4, 1]))).toThrow(message)
+})
+
 test('a slip in the name is told, and one image cannot be interpolated', () => {
   expect(() => derive('gausian' as DerivedName, random([2, 4, 4, 1]))).toThrow(ConfigError)
   expect(() => derive('gausian' as DerivedName, random([2, 4, 4, 1]))).toThrow("did you mean 'gaussian'?")

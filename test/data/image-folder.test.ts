@@ -76,7 +76,10 @@ describe('a folder of PNG files is a data set', () => {
     expect([...load(root).labels]).toEqual([0, 2])
     expect([...load(root, { split: 'test' }).labels]).toEqual([1])
     expect(hasTestPart(root)).toBe(true)
-    expect(() => load(pictures({ 'train/a/1.png': 1 }), { split: 'test' })).toThrow(/no PNG file found/)
+    const half = pictures({ 'train/a/1.png': 1 })
+    expect(hasTestPart(half)).toBe(false)
+    expect(load(half).count).toBe(1)
+    expect(() => load(half, { split: 'test' })).toThrow(/no PNG file found/)
   })
 
   test('progress is told', () => {

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { DATASET_NAMES } from '../../src/data/catalog.ts'
 import { checkDataset, checkFiles, type InstallOptions, installDataset, installFiles } from '../../src/data/install.ts'
 import { type OfficialFile, SOURCES, type Source } from '../../src/data/sources.ts'
-import { ConfigError } from '../../src/errors.ts'
+import { ConfigError, DataError } from '../../src/errors.ts'
 import { type Behaviour, fileServer } from '../io/file-server.ts'
 import { temporaryFolder } from '../io/temporary-folder.ts'
 
@@ -52,7 +52,7 @@ describe('an installed data set is whole', () => {
     expect(await install(plain, { onProgress: (...told) => progress.push(told) })).toBe(true)
     expect(readdirSync(folder).sort()).toEqual(['images.gz', 'labels.gz'])
     for (const name of readdirSync(folder)) expect(readFileSync(join(folder, name)).equals(contents[name])).toBe(true)
-    expect(readdirSync(downloads)).toEqual([])
+    expect(existsSync(downloads)).toBe(false)
     const total = contents['images.gz'].length + contents['labels.gz'].length
     expect(progress.at(-1)).toEqual([total, total])
     expect(progress.every(([done, all], i) => all === total && done >= (progress[i - 1]?.[0] ?? 0))).toBe(true)
@@ -64,7 +64,7 @@ describe('an installed data set is whole', () => {
     expect(await install(packed)).toBe(true)
     expect(readdirSync(folder).sort()).toEqual(['one.bin', 'two.bin'])
     expect(new Uint8Array(readFileSync(join(folder, 'one.bin')))).toEqual(member(700))
-    expect(readdirSync(downloads)).toEqual([])
+    expect(existsSync(downloads)).toBe(false)
   })
 
   test('again: nothing is asked for; what is missing is added, the optional if asked', async () => {
@@ -105,6 +105,15 @@ describe('a failure leaves no half of a data set', () => {
     expect(server.asked.map(({ path }) => path)).toEqual(['images.gz', 'labels.gz', 'labels.gz'])
   })
 
+  test('where nothing came, nothing is left', async () => {
+    const { root, plain, install } = await setUp((_, response) => {
+      response.writeHead(404).end()
+      return true
+    })
+    await expect(install(plain)).rejects.toThrow(DataError)
+    expect(readdirSync(root)).toEqual([])
+  })
+
   test('an abort', async () => {
     const { folder, downloads, plain, install } = await setUp((_, response) => {
       response.writeHead(200, { 'content-length': contents['images.gz'].length }).write('x')
@@ -115,6 +124,17 @@ describe('a failure leaves no half of a data set', () => {
     await expect(stopped).rejects.toMatchObject({ name: 'AbortError' })
     expect(existsSync(folder)).toBe(false)
     expect(readdirSync(downloads).sort()).toEqual(['images.gz.part', 'images.gz.part.json'])
+  })
+
+  test('a place that cannot be written; the downloads are kept', async () => {
+    const { folder, downloads, plain, install } = await setUp()
+    symlinkSync('/nonexistent/disk', folder)
+    await expect(install(plain)).rejects.toThrow(/cannot write .*set: /)
+    expect(readlinkSync(folder)).toBe('/nonexistent/disk')
+    expect(readdirSync(downloads).sort()).toEqual(['images.gz', 'labels.gz'])
+    writeFileSync(join(downloads, '..', 'a-file'), '')
+    const inside = installFiles(plain, join(downloads, '..', 'a-file', 'set'), downloads)
+    await expect(inside).rejects.toThrow(/^cannot (read|write) .*a-file/)
   })
 
   test('an archive whose members are others than published', async () => {

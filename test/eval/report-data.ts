@@ -91,6 +91,7 @@ export function syntheticReport(): EvaluationReport {
       run: { model: 'wrn-10-1', data: 'mnist', step: 2400, weights: 'average', seed: 1 },
       judgedAt: '2026-11-05T14:20:11.000Z',
       suites: { accuracy, calibration, ood },
+      numbers: {},
       pictures: {},
     },
     pictures: {},

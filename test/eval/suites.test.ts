@@ -188,6 +188,7 @@ describe('eval.json', () => {
     run: { model: 'm', data: 'd', step, weights: 'trained', seed: 1 },
     judgedAt: '2026-01-01T00:00:00.000Z',
     suites,
+    numbers: {},
     pictures: Object.fromEntries(Object.keys(suites).map((name) => [name, [`${name}.png`]])),
   })
   const pictures = (...names: string[]) =>

@@ -14,7 +14,7 @@ import { temporaryFolder } from './temporary-folder.ts'
 const content = Buffer.from(new Generator(5).words(50_000).buffer) // 200,000 bytes
 const other = Buffer.from(content).fill(7, 100, 200)
 const md5 = (bytes: Uint8Array) => `md5:${createHash('md5').update(bytes).digest('hex')}` as const
-const quick: DownloadOptions = { retrySeconds: 0.01, idleSeconds: 0.3 }
+const quick: DownloadOptions = { retrySeconds: 0.01, idleSeconds: 1 }
 
 /** Begins an answer of `length` bytes and breaks the connection off after `sent` of them. */
 function cutOff(response: ServerResponse, bytes: Uint8Array, sent: number): void {
@@ -343,10 +343,11 @@ describe('what went wrong is told', () => {
   test.each([
     ['ENOTFOUND', 'the address is unknown; is there a network?', false],
     ['ENETUNREACH', 'there is no network', false],
-    ['ECONNRESET', 'reset', true],
+    ['ECONNRESET', 'the connection broke off', true],
+    ['EPIPE', 'as the system says it', true],
     ['CERT_HAS_EXPIRED', 'expired', false],
   ])('%s, in words; only what may pass is tried again', (code, message, transient) => {
-    const error = asHttpError(Object.assign(new Error(message), { code }))
+    const error = asHttpError(Object.assign(new Error(code === 'EPIPE' ? message : 'expired'), { code }))
     expect(error.message).toContain(message)
     expect(error.transient).toBe(transient)
   })

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import type { JemConfig } from '../../src/jem/config.ts'
+import { recipeConfig } from '../../src/jem/recipes/index.ts'
 import { JemTrainer } from '../../src/jem/trainer.ts'
 import { temporaryFolder } from '../io/temporary-folder.ts'
 import { devices } from '../ops/drive.ts'
@@ -23,9 +24,15 @@ const small: Partial<JemConfig> = {
 describe.runIf(devices.includes('cuda'))('cuda: training', { timeout: 240_000 }, () => {
   const config = tiny({ ...small, device: 'cuda' })
 
-  test('gives the figures of the CPU, up to rounding', async () => {
+  // The successors' warm-up keeps the first learning rates small; their network, batches and buffer are those of `small`.
+  const { model, validationSize, cropPadding } = config
+  const sizes = { ...small, model, validationSize, cropPadding, labelledBatch: 4 }
+  test.each<[string, JemConfig]>([
+    ['jem', config],
+    ...['jem++', 'sada-jem', 'm-jem'].map((name): [string, JemConfig] => [name, recipeConfig(name, sizes)]),
+  ])('%s gives the figures of the CPU, up to rounding', async (_, settings) => {
     const run = async (device: 'cpu' | 'cuda') => {
-      const trainer = new JemTrainer(config, bars(), device)
+      const trainer = new JemTrainer(settings, bars(), device)
       const figures = []
       for (let i = 0; i < 3; i++) figures.push(await trainer.iterate())
       trainer.dispose()

@@ -25,7 +25,10 @@ const variants: [string, Partial<JemConfig>][] = [
     'PYLD from Gaussians of the classes',
     { innerSteps: 3, stepSize: 0.2, chainStart: 'class-gaussians', bufferSize: 16 },
   ],
-  ['no buffer, and chains from one Gaussian', { bufferSize: 0, chainStart: 'gaussian', langevinTemperature: 1e-4 }],
+  [
+    'no buffer, and chains from one Gaussian',
+    { bufferSize: 0, chainStart: 'gaussian', langevinTemperature: 1e-4, ema: 0.9 },
+  ],
   ['adaptive SAM', { samRho: 0.5, samAdaptive: true, norm: 'batch', dropout: 0.2, optimizer: 'sgd', lr: 0.01 }],
   [
     'SAM and Adam, epochs of the labelled images',

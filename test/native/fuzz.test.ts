@@ -34,7 +34,7 @@ const dtypesOf: Record<string, string> = {
   argmax: 'f32 i32',
   pick: 'f32 i32 f32',
   pickBackward: 'i32 f32 f32',
-  conv2d: 'f32 f32 f32 f32 f32 f32 u8',
+  conv2d: 'f32 f32 f32 f32 f32 f32 f32 f32 f32 u8',
   conv2dBackwardInput: 'f32 f32 u8 f32 f32',
   crossEntropy: 'f32 i32 f32',
   crossEntropyBackward: 'f32 i32 f32 f32',

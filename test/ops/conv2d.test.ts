@@ -7,7 +7,7 @@ import { tensor } from '../../src/tensor/create.ts'
 import { scope } from '../../src/tensor/scope.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
 import { devices, dtypesOn, forEachVariant } from './drive.ts'
-import { convolve, convolveBackward, type Host, map, zip } from './host.ts'
+import { type ConvOptions, convolve, convolveBackward, type Host, map, zip } from './host.ts'
 import { x as input } from './samples.ts'
 
 interface Size {
@@ -21,6 +21,8 @@ interface Size {
   padding: number
   bias: boolean
   residual: boolean
+  /** Channels of the shortcut; 0: none. */
+  shortcut: number
   slope?: number
   both: boolean
 }
@@ -46,6 +48,8 @@ function* ladder(): Generator<Size> {
             padding,
             bias: turn % 2 === 0,
             residual: turn % 3 === 0,
+            // Of the output's size only here.
+            shortcut: kernel === 2 * padding + 1 && turn % 4 < 3 ? channels[(i * 5 + turn) % channels.length] : 0,
             slope: turn % 5 < 3 ? 0.5 : undefined,
             both: turn % 5 === 1,
           }
@@ -71,7 +75,9 @@ function check(size: Size, dtype: DType, device: (typeof devices)[number], conte
     const [x, weight, ...rest] = leaves
     const bias = size.bias ? rest.shift() : undefined
     const residual = size.residual ? rest.shift() : undefined
-    const options = { bias, residual, stride: size.stride, padding: size.padding }
+    const [shortcutX, shortcutWeight, shortcutBias] = rest
+    const shortcut = shortcutX && { x: shortcutX, weight: shortcutWeight, bias: shortcutBias }
+    const options = { bias, residual, shortcut, stride: size.stride, padding: size.padding }
     const outputs = size.both
       ? conv2dBoth(x, weight, { ...options, leakySlope: size.slope! })
       : [conv2d(x, weight, { ...options, leakySlope: size.slope })]
@@ -81,10 +87,7 @@ function check(size: Size, dtype: DType, device: (typeof devices)[number], conte
       expect(y, `${context}: output ${i}`).toBeAllclose(expected.outputs[i], tolerance)
     })
     grad(outputs[0], leaves, put(expected.dy)).forEach((g, i) => {
-      expect(g, `${context}: gradient ${['x', 'weight', 'bias or residual', 'residual'][i]}`).toBeAllclose(
-        expected.gradients[i],
-        tolerance,
-      )
+      expect(g, `${context}: gradient ${expected.names[i]}`).toBeAllclose(expected.gradients[i], tolerance)
     })
   })
 }
@@ -94,6 +97,8 @@ interface Expected {
   outputs: Host[]
   dy: Host
   gradients: Host[]
+  /** Of the inputs, as of `hosts` and `gradients`. */
+  names: string[]
 }
 
 function expectedOf(size: Size): Expected {
@@ -103,16 +108,37 @@ function expectedOf(size: Size): Expected {
   const bias = size.bias ? whole([cout]) : undefined
   const out = (extent: number): number => Math.floor((extent + 2 * padding - kernel) / stride) + 1
   const residual = size.residual ? whole([batch, out(height), out(width), cout]) : undefined
-  const pre = convolve(x, weight, { bias, residual, stride, padding })
+  const shortcut = size.shortcut > 0 ? shortcutOf(size) : undefined
+  const pre = convolve(x, weight, { bias, residual, shortcut, stride, padding })
   const y = slope === undefined ? pre : map(pre, (v) => (v > 0 ? v : slope * v))
   const dy = whole(pre.shape)
   const dz = slope === undefined ? dy : zip((g, v) => (v > 0 ? g : slope * g), dy, pre)
   const { dx, dweight, dbias } = convolveBackward(x, weight, dz, { stride, padding })
+  const inputs: [name: string, input: Host, gradient: Host][] = [
+    ['x', x, dx],
+    ['weight', weight, dweight],
+  ]
+  if (bias) inputs.push(['bias', bias, dbias])
+  if (residual) inputs.push(['residual', residual, dz])
+  if (shortcut) {
+    const gradients = convolveBackward(shortcut.x, shortcut.weight, dz, { stride, padding: 0 })
+    inputs.push(['shortcut.x', shortcut.x, gradients.dx], ['shortcut.weight', shortcut.weight, gradients.dweight])
+    if (shortcut.bias) inputs.push(['shortcut.bias', shortcut.bias, gradients.dbias])
+  }
   return {
-    hosts: [x, weight, ...(bias ? [bias] : []), ...(residual ? [residual] : [])],
+    hosts: inputs.map(([, input]) => input),
     outputs: size.both ? [y, pre] : [y],
     dy,
-    gradients: [dx, dweight, ...(bias ? [dbias] : []), ...(residual ? [dz] : [])],
+    gradients: inputs.map(([, , gradient]) => gradient),
+    names: inputs.map(([name]) => name),
+  }
+}
+
+function shortcutOf({ batch, height, width, cout, shortcut, bias }: Size): NonNullable<ConvOptions['shortcut']> {
+  return {
+    x: whole([batch, height, width, shortcut]),
+    weight: whole([1, 1, shortcut, cout]),
+    bias: bias ? undefined : whole([cout]),
   }
 }
 
@@ -141,11 +167,19 @@ describe.each(devices)('%s: convolution of whole numbers is exact', (device) => 
     ['a layer with stride 2', { height: 28, width: 28, cin: 16, cout: 32, kernel: 3, stride: 2, padding: 1 }],
     ['a layer of many channels', { height: 8, width: 8, cin: 160, cout: 64, kernel: 3, stride: 1, padding: 1 }],
     ['a shortcut', { height: 14, width: 14, cin: 32, cout: 64, kernel: 1, stride: 2, padding: 0 }],
+    [
+      'a layer with stride 2 and its shortcut',
+      { height: 28, width: 28, cin: 32, cout: 32, kernel: 3, stride: 2, padding: 1, shortcut: 16 },
+    ],
+    [
+      'a layer and its shortcut of many channels',
+      { height: 8, width: 8, cin: 64, cout: 64, kernel: 3, stride: 1, padding: 1, shortcut: 160 },
+    ],
     ['one image of one row', { height: 1, width: 33, cin: 3, cout: 7, kernel: 1, stride: 1, padding: 0 }],
     ['an image smaller than the kernel', { height: 2, width: 3, cin: 4, cout: 9, kernel: 5, stride: 1, padding: 2 }],
   ])('of %s', (_, layer) => {
     for (const both of [false, true]) {
-      const size: Size = { batch: 2, bias: true, residual: both, slope: 0.25, both, ...layer }
+      const size: Size = { batch: 2, bias: true, residual: both, shortcut: 0, slope: 0.25, both, ...layer }
       const expected = expectedOf(size)
       forEachVariant(
         device,

@@ -89,12 +89,15 @@ export const mirror = (i: number, n: number): number => (i < 0 ? -i : i >= n ? 2
 export interface ConvOptions {
   bias?: Host
   residual?: Host
+  /** A 1×1 convolution of the same stride, added. */
+  shortcut?: { x: Host; weight: Host; bias?: Host }
   stride: number
   padding: number
 }
 
 /** Convolution by its definition: seven loops. */
-export function convolve(x: Host, weight: Host, { bias, residual, stride, padding }: ConvOptions): Host {
+export function convolve(x: Host, weight: Host, options: ConvOptions): Host {
+  const { bias, residual, shortcut, stride, padding } = options
   const [batch, height, width, cin] = x.shape
   const [kh, kw, , cout] = weight.shape
   const oh = Math.floor((height + 2 * padding - kh) / stride) + 1
@@ -117,7 +120,9 @@ export function convolve(x: Host, weight: Host, { bias, residual, stride, paddin
           }
         for (let d = 0; d < cout; d++) y[out + d] += (bias?.data[d] ?? 0) + (residual?.data[out + d] ?? 0)
       }
-  return { shape: [batch, oh, ow, cout], data: y }
+  const made = { shape: [batch, oh, ow, cout], data: y }
+  if (!shortcut) return made
+  return zip((a, b) => a + b, made, convolve(shortcut.x, shortcut.weight, { bias: shortcut.bias, stride, padding: 0 }))
 }
 
 /** What a gradient to z gives x, the weight and the bias of the convolution. */

@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const module = (path: string) => import(new URL(`../../${path}`, import.meta.url).href)
 
 describe('what a GPU must do', async () => {
-  const { convolutionsOf, images, operationsPerImageStep, passOf } = await module('bench/wide-resnet.mjs')
+  const { convolutionsOf, images, operationsPerImageStep, passesOf, passOf } = await module('bench/wide-resnet.mjs')
   const layers = convolutionsOf('wrn-28-10', images['wrn-28-10'])
 
   // Expected: counted by hand from the released architecture; the paper's WRN-28-10 has 36.5 million parameters.
@@ -37,6 +37,14 @@ describe('what a GPU must do', async () => {
       k: (9 * 320) / 4,
       operations: 30_198_988_800,
     })
+    // Its shortcut reads every other row and column of 160 channels, in place of a residual.
+    const [x, z, inner] = [65536 * 320, 16384 * 320, 9 * 320 + 160]
+    expect(passOf(strided, 'forward', 64)).toEqual({
+      ...{ m: 16384, n: 320, k: inner, operations: 2 * 16384 * 320 * inner },
+      bytes: 2 * (x + 9 * 320 * 320 + z + 16384 * 160 + 160 * 320) + z / 8,
+    })
+    const shortcut = layers.find(({ name }: { name: string }) => name === '2.0.shortcut')
+    expect(passesOf(shortcut)).toEqual(['dgrad', 'wgrad'])
     expect(passOf(strided, 'wgrad', 64)).toMatchObject({ m: 9 * 320, n: 320, k: 16384, operations: 30_198_988_800 })
   })
 })

@@ -34,8 +34,8 @@ describe('what a GPU machine will run, without one', { timeout: 300_000 }, () =>
     expect(document).toMatchObject({ dry: true, date: expect.any(String), versions: { node: process.versions.node } })
 
     const { convolutions, sgld, iteration, memory } = document
-    // 10 distinct convolutions of wrn-10-2, each in three passes.
-    expect(convolutions.rows).toHaveLength(30)
+    // 10 distinct convolutions of wrn-10-2 in three passes, but three of them, shortcuts, are forward part of others.
+    expect(convolutions.rows).toHaveLength(30 - 3)
     expect(sgld.rows).toHaveLength(2)
     expect(iteration.rows).toHaveLength(2)
     for (const row of [...convolutions.rows, ...sgld.rows, ...iteration.rows]) {

@@ -160,6 +160,7 @@ static bool backwardByWinograd(Stream& stream, const ConvShape& s, const SourceV
   return false;
 }
 
+/// `residual` may be y itself: an element is read before it is written, by whom it is written.
 template <class S>
 static void convolutionForward(Stream& stream, In x, In weight, OptIn bias, OptIn residual, Out y, OptOut pre,
                                OptOut signs, const ConvShape& s, double slope) {
@@ -248,14 +249,35 @@ static void convolutionBackwardWeight(Stream& stream, In x, In dy, Out dweight, 
   }
 }
 
-static void conv2d(Stream& stream, In x, In weight, OptIn bias, OptIn residual, Out y, OptOut pre, OptOut signs,
-                   ConvShape s, double slope) {
+/// A shortcut is computed into y, which then is the residual.
+template <class S>
+static void convolutionWithShortcut(Stream& stream, In x, In weight, OptIn bias, OptIn residual, OptIn shortcut,
+                                    OptIn shortcutWeight, OptIn shortcutBias, Out y, OptOut pre, OptOut signs,
+                                    const ConvShape& s, int64_t shortcutChannels, double slope) {
+  if (shortcut) {
+    const ConvShape added = s.shortcut(shortcutChannels);
+    checkShape(added);
+    if (added.outHeight() != s.outHeight() || added.outWidth() != s.outWidth()) {
+      fault("a shortcut of another size than the convolution's result");
+    }
+    convolutionForward<S>(stream, shortcut.required(), shortcutWeight.required(), shortcutBias, residual, y, {}, {},
+                          added, 1);
+    residual = {y};
+  }
+  convolutionForward<S>(stream, x, weight, bias, residual, y, pre, signs, s, slope);
+}
+
+static void conv2d(Stream& stream, In x, In weight, OptIn bias, OptIn residual, OptIn shortcut, OptIn shortcutWeight,
+                   OptIn shortcutBias, Out y, OptOut pre, OptOut signs, ConvShape s, int64_t shortcutChannels,
+                   double slope) {
   checkShape(s);
-  if (y.dtype == DType::f64)
-    return convolutionForward<double>(stream, x, weight, bias, residual, y, pre, signs, s, slope);
-  if (y.dtype == DType::bf16)
-    return convolutionForward<bf16>(stream, x, weight, bias, residual, y, pre, signs, s, slope);
-  convolutionForward<float>(stream, x, weight, bias, residual, y, pre, signs, s, slope);
+  const auto run = [&](auto element) {
+    convolutionWithShortcut<decltype(element)>(stream, x, weight, bias, residual, shortcut, shortcutWeight,
+                                               shortcutBias, y, pre, signs, s, shortcutChannels, slope);
+  };
+  if (y.dtype == DType::f64) return run(double{});
+  if (y.dtype == DType::bf16) return run(bf16{});
+  run(float{});
 }
 
 static void conv2dBackwardInput(Stream& stream, In dy, In weight, OptIn signs, OptIn add, Out dx, ConvShape s,

@@ -29,8 +29,20 @@ static bool usesHopper(const Stream& stream, DType dtype) {
   return stream.level() >= Level::sm90 && dtype == DType::bf16;
 }
 
-static void conv2d(Stream& stream, In x, In weight, OptIn bias, OptIn residual, Out y, OptOut pre, OptOut signs,
-                   ConvShape s, double slope) {
+template <class T>
+static ConvShortcut shortcutOf(OptIn x, OptIn weight, OptIn bias, const ConvShape& s, int64_t channels) {
+  if (!x) return {};
+  const ConvShape added = s.shortcut(channels);
+  checkShape(added);
+  if (added.outHeight() != s.outHeight() || added.outWidth() != s.outWidth()) {
+    fault("a shortcut of another size than the convolution's result");
+  }
+  return {x.as<T>(added.inputCount()), weight.required().as<T>(added.weightCount()), bias.as<T>(s.cout), channels};
+}
+
+static void conv2d(Stream& stream, In x, In weight, OptIn bias, OptIn residual, OptIn shortcut, OptIn shortcutWeight,
+                   OptIn shortcutBias, Out y, OptOut pre, OptOut signs, ConvShape s, int64_t shortcutChannels,
+                   double slope) {
   checkShape(s);
   const int64_t outputs = s.outputCount();
   withFloat(y.dtype, [&](auto element) {
@@ -44,7 +56,8 @@ static void conv2d(Stream& stream, In x, In weight, OptIn bias, OptIn residual, 
                         signs.as<uint8_t>(ceilDiv(outputs, 8)),
                         s,
                         static_cast<float>(slope),
-                        y.dtype};
+                        y.dtype,
+                        shortcutOf<T>(shortcut, shortcutWeight, shortcutBias, s, shortcutChannels)};
     if (outputs == 0) return;
     if (usesHopper(stream, c.dtype) && sm90::forward(stream, c)) return;
     if (stream.level() >= Level::sm80 && stem::forward(stream, c)) return;

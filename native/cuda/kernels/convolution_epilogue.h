@@ -57,11 +57,12 @@ LANGEVIN_DEVICE void storeChannels(T* pixel, int channel, int channels, const fl
   }
 }
 
-/// z = sums + bias + residual; y = z > 0 ? z : slope·z. Sign bits are the caller's to write: `store` returns them.
+/// z = sums + bias + shortcutBias + residual; y = z > 0 ? z : slope·z. Sign bits are the caller's to write: `store`
+/// returns them.
 template <class T>
 struct ForwardEpilogue {
   int channels;
-  const T *bias, *residual;
+  const T *bias, *shortcutBias, *residual;
   T *y, *pre;
   uint8_t* signs;
   float slope;
@@ -69,17 +70,9 @@ struct ForwardEpilogue {
   template <int n, bool whole>
   LANGEVIN_DEVICE uint32_t store(int64_t pixel, int channel, float (&z)[n]) const {
     const int64_t base = pixel * channels;
-    float other[n];
-    if (bias) {
-      loadChannels<n, whole>(bias, channel, channels, other);
-#pragma unroll
-      for (int i = 0; i < n; ++i) z[i] += other[i];
-    }
-    if (residual) {
-      loadChannels<n, whole>(residual + base, channel, channels, other);
-#pragma unroll
-      for (int i = 0; i < n; ++i) z[i] += other[i];
-    }
+    if (bias) addChannels<n, whole>(bias, channel, z);
+    if (shortcutBias) addChannels<n, whole>(shortcutBias, channel, z);
+    if (residual) addChannels<n, whole>(residual + base, channel, z);
     if (pre) storeChannels<n, whole>(pre + base, channel, channels, z);
     uint32_t bits = 0;
 #pragma unroll
@@ -90,6 +83,15 @@ struct ForwardEpilogue {
     }
     storeChannels<n, whole>(y + base, channel, channels, z);
     return bits;
+  }
+
+ private:
+  template <int n, bool whole>
+  LANGEVIN_DEVICE void addChannels(const T* pixel, int channel, float (&z)[n]) const {
+    float other[n];
+    loadChannels<n, whole>(pixel, channel, channels, other);
+#pragma unroll
+    for (int i = 0; i < n; ++i) z[i] += other[i];
   }
 };
 
@@ -127,6 +129,7 @@ template <class T>
 ForwardEpilogue<T> epilogueOf(const ConvForward& c) {
   return {static_cast<int>(c.s.cout),
           static_cast<const T*>(c.bias),
+          static_cast<const T*>(c.shortcut.bias),
           static_cast<const T*>(c.residual),
           static_cast<T*>(c.y),
           static_cast<T*>(c.pre),

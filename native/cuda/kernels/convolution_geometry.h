@@ -102,6 +102,27 @@ inline Conv checkedConv(const ConvShape& s) {
           small(s.kw),    small(s.stride), small(s.padding), small(s.outHeight()), small(s.outWidth())};
 }
 
+/// What a forward pass sums over: the convolution, and its shortcut where it has one.
+template <class T>
+struct ForwardSources {
+  struct Source {
+    const T *x, *weight;
+    Conv s;
+  } sources[2];
+  int count;
+};
+template <class T>
+ForwardSources<T> sourcesOf(const ConvForward& c) {
+  const auto source = [](const void* x, const void* weight, const ConvShape& s) {
+    return typename ForwardSources<T>::Source{static_cast<const T*>(x), static_cast<const T*>(weight), checkedConv(s)};
+  };
+  ForwardSources<T> made = {{source(c.x, c.weight, c.s)}, 1};
+  if (c.shortcut.x) {
+    made.sources[made.count++] = source(c.shortcut.x, c.shortcut.weight, c.s.shortcut(c.shortcut.channels));
+  }
+  return made;
+}
+
 /// A one-dimensional grid of that many blocks.
 inline dim3 gridOf(int64_t blocks) {
   if (blocks > 0x7fffffff) fault("a convolution of too many blocks for a launch");

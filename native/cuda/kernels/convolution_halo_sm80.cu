@@ -155,7 +155,7 @@ static bool suitsHalo(const ConvShape& s, int64_t columns, int64_t height, int64
 }
 
 bool forwardToFew(Stream& stream, const ConvForward& c) {
-  if (!suitsHalo(c.s, c.s.cout, c.s.outHeight(), c.s.outWidth())) return false;
+  if (c.shortcut.x || !suitsHalo(c.s, c.s.cout, c.s.outHeight(), c.s.outWidth())) return false;
   const Conv s = checkedConv(c.s);
   const int64_t across = ceilDiv(s.outWidth, kSide), down = ceilDiv(s.outHeight, kSide);
   withFloat(c.dtype, [&](auto element) {

@@ -4,7 +4,7 @@
 // A block of 256 threads computes 128·P pixels × 32·Q channels (weight gradient: 128·P weights of one output channel ×
 // 32·Q output channels); a thread 4·P × 4·Q of them, in quads 128 and 32 apart. Eight inner indices at a time go
 // through registers to shared memory, as [inner][row] and [inner][column], in two buffers: the next eight are loaded
-// from global memory while these are multiplied.
+// from global memory while these are multiplied. A shortcut is a second product into the same sums.
 //
 // Operations: 2·batch·outHeight·outWidth·cout·cin·kh·kw for each of the three. Bytes: input, output and weights once
 // (every element of a tile is loaded kh·kw times, all but the first from L1 or L2). A 3×3 layer of 160 channels is 300
@@ -16,240 +16,34 @@
 // parts are added in order (convolution_weight_sums.h).
 #include <type_traits>
 
-#include "convolution_epilogue.h"
+#include "convolution_simt_tiles.h"
 #include "convolution_weight_sums.h"
 
 namespace langevin::cuda::simt {
 
-constexpr int kDepth = 8;        // inner indices at a time
-constexpr int kRowPad = 4;       // floats that keep transposed stores of neighbouring quads in different banks
 constexpr int kColumnLanes = 8;  // threads of a row of the block's tile
 
-/// Items of four values that a thread moves for a tile of so many rows or columns.
-LANGEVIN_INLINE constexpr int itemsOf(int extent) {
-  return (extent * kDepth / 4 + static_cast<int>(kThreads) - 1) / kThreads;
-}
 /// Blocks of a multiprocessor: two where 128 registers a thread are enough.
 constexpr int residentBlocks(int P, int Q) { return Q == 5 || (P == 2 && Q == 2) ? 1 : 2; }
-/// … of the input gradient: before Hopper ptxas spills 128 × 128 of f32 within 128 registers.
+/// … of those that gather pixels: before Hopper ptxas spills 128 × 128 of f32 within 128 registers.
 template <class T>
-constexpr int residentGradients(int P, int Q) {
+constexpr int residentGathers(int P, int Q) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
   if (sizeof(T) == 4 && P == 1 && Q == 4) return 1;
 #endif
   return residentBlocks(P, Q);
 }
-LANGEVIN_INLINE constexpr int pitchOf(int extent) { return extent + kRowPad; }
 
-/// Rows of the product are pixels: a tile of `extent` of them, quads of neighbouring channels. `whole`: channels is a
-/// multiple of 4.
-template <class T, int extent, bool whole>
-struct PixelTile {
-  static constexpr int kItems = itemsOf(extent);
-  const T* source;
-  const PixelGrid& g;
-  Inner inner;
-  int row[kItems], column[kItems];  // source pixel of tap (0, 0)
-  int64_t base[kItems];
-  float values[kItems][4];
+template <int rows, int columns>
+LANGEVIN_DEVICE void clear(float (&sums)[rows][columns]) {
+#pragma unroll
+  for (int i = 0; i < rows; ++i) {
+#pragma unroll
+    for (int j = 0; j < columns; ++j) sums[i][j] = 0;
+  }
+}
 
-  LANGEVIN_DEVICE PixelTile(const T* source, const PixelGrid& g, int firstRow, int rows) : source(source), g(g) {
-    inner.advance(g, threadIdx.x % 2 * 4);
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int m = firstRow + static_cast<int>(threadIdx.x + i * kThreads) / 2;
-      const Pixel p = pixelOf(m < rows ? m : 0, g.rows, g.columns);
-      row[i] = m < rows ? p.row * g.step + g.top : -(1 << 30);
-      column[i] = p.column * g.step + g.left;
-      base[i] = static_cast<int64_t>(p.image) * g.sourceHeight * g.sourceWidth;
-    }
-  }
-  LANGEVIN_DEVICE const T* at(int i, const Inner& k) const {
-    const int y = row[i] + k.u * g.turn, x = column[i] + k.v * g.turn;
-    if (k.u >= g.tapRows || y < 0 || y >= g.sourceHeight || x < 0 || x >= g.sourceWidth) return nullptr;
-    return source + (base[i] + static_cast<int64_t>(y) * g.sourceWidth + x) * g.channels + k.channel;
-  }
-  LANGEVIN_DEVICE void load() {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      Inner k = inner;
-      if constexpr (whole) {
-        const T* from = at(i, k);
-        if (from) {
-          loadVector(from, values[i]);
-        } else {
-          values[i][0] = values[i][1] = values[i][2] = values[i][3] = 0;
-        }
-      } else {
-#pragma unroll
-        for (int j = 0; j < 4; ++j, k.advance(g, 1)) {
-          const T* from = at(i, k);
-          values[i][j] = from ? widen(*from) : 0.0f;
-        }
-      }
-    }
-    inner.advance(g, kDepth);
-  }
-  LANGEVIN_DEVICE void store(float* tile) const {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int item = threadIdx.x + i * kThreads;
-      if (extent * kDepth / 4 % kThreads && item >= extent * kDepth / 4) break;
-#pragma unroll
-      for (int j = 0; j < 4; ++j) tile[(item % 2 * 4 + j) * pitchOf(extent) + item / 2] = values[i][j];
-    }
-  }
-};
-
-/// Columns are input channels, weight[tap][column][inner channel]: the weights as the input gradient takes them.
-template <class T, int extent, bool whole>
-struct TransposedWeightTile {
-  static constexpr int kItems = itemsOf(extent);
-  const T* weight;
-  const PixelGrid& g;
-  Inner inner;
-  int first, columns;
-  float values[kItems][4];
-
-  LANGEVIN_DEVICE TransposedWeightTile(const T* weight, const PixelGrid& g, int first, int columns)
-      : weight(weight), g(g), first(first), columns(columns) {
-    inner.advance(g, threadIdx.x % 2 * 4);
-  }
-  LANGEVIN_DEVICE const T* at(int column, const Inner& k) const {
-    if (k.u >= g.tapRows || column >= columns) return nullptr;
-    return weight + (static_cast<int64_t>(g.tap(k.u, k.v)) * columns + column) * g.channels + k.channel;
-  }
-  LANGEVIN_DEVICE void load() {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int column = first + static_cast<int>(threadIdx.x + i * kThreads) / 2;
-      Inner k = inner;
-      if constexpr (whole) {
-        const T* from = at(column, k);
-        if (from) {
-          loadVector(from, values[i]);
-        } else {
-          values[i][0] = values[i][1] = values[i][2] = values[i][3] = 0;
-        }
-      } else {
-#pragma unroll
-        for (int j = 0; j < 4; ++j, k.advance(g, 1)) {
-          const T* from = at(column, k);
-          values[i][j] = from ? widen(*from) : 0.0f;
-        }
-      }
-    }
-    inner.advance(g, kDepth);
-  }
-  LANGEVIN_DEVICE void store(float* tile) const {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int item = threadIdx.x + i * kThreads;
-      if (extent * kDepth / 4 % kThreads && item >= extent * kDepth / 4) break;
-#pragma unroll
-      for (int j = 0; j < 4; ++j) tile[(item % 2 * 4 + j) * pitchOf(extent) + item / 2] = values[i][j];
-    }
-  }
-};
-
-/// A dense matrix [depth][columns]: the weights of the forward pass, or dy as [pixels][cout].
-template <class T, int extent, bool whole>
-struct MatrixTile {
-  static constexpr int kItems = itemsOf(extent), kQuads = extent / 4;
-  const T* matrix;
-  int first, columns, depth, end;
-  float values[kItems][4];
-
-  /// Columns from `first`, inner indices [begin, end).
-  LANGEVIN_DEVICE MatrixTile(const T* matrix, int first, int columns, int begin, int end)
-      : matrix(matrix), first(first), columns(columns), depth(begin), end(end) {}
-  LANGEVIN_DEVICE void load() {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int item = threadIdx.x + i * kThreads;
-      const int k = depth + item / kQuads, column = first + item % kQuads * 4;
-      if (k < end && column < columns && item < kDepth * kQuads) {
-        loadChannels<4, whole>(matrix + static_cast<int64_t>(k) * columns, column, columns, values[i]);
-      } else {
-        values[i][0] = values[i][1] = values[i][2] = values[i][3] = 0;
-      }
-    }
-    depth += kDepth;
-  }
-  LANGEVIN_DEVICE void store(float* tile) const {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int item = threadIdx.x + i * kThreads;
-      if (extent * kDepth / 4 % kThreads && item >= kDepth * kQuads) break;
-      storeVector(tile + item / kQuads * pitchOf(extent) + item % kQuads * 4, values[i]);
-    }
-  }
-};
-
-/// Rows are weights (tap, input channel), the inner index runs over output pixels: x as the weight gradient takes it.
-template <class T, int extent, bool whole>
-struct WindowTile {
-  static constexpr int kItems = itemsOf(extent), kQuads = extent / 4;
-  static constexpr int kPlaces = whole ? 1 : 4;  // taps that a quad of rows spans
-  const T* x;
-  const Conv& s;
-  int end, pixel, row, column, image;  // the pixel of item 0
-  int u[kPlaces], v[kPlaces], channel[kPlaces];
-  float values[kItems][4];
-
-  LANGEVIN_DEVICE WindowTile(const T* x, const Conv& s, int firstRow, int begin, int end) : x(x), s(s), end(end) {
-    static_assert(kThreads % kQuads == 0, "all items of a thread are of the same rows");
-    pixel = begin + threadIdx.x / kQuads;
-    const Pixel p = pixelOf(pixel, s.outHeight, s.outWidth);
-    image = p.image, row = p.row, column = p.column;
-#pragma unroll
-    for (int j = 0; j < kPlaces; ++j) {
-      const int weight = firstRow + threadIdx.x % kQuads * 4 + j, tap = weight / s.cin;
-      channel[j] = weight - tap * s.cin;
-      u[j] = tap / s.kw, v[j] = tap - u[j] * s.kw;
-    }
-  }
-  LANGEVIN_DEVICE void advance(int pixels) {
-    pixel += pixels, column += pixels;
-    while (column >= s.outWidth) {
-      column -= s.outWidth;
-      if (++row == s.outHeight) row = 0, ++image;
-    }
-  }
-  LANGEVIN_DEVICE const T* at(int j) const {
-    const int y = row * s.stride - s.padding + u[j], left = column * s.stride - s.padding + v[j];
-    if (pixel >= end || u[j] >= s.kh || y < 0 || y >= s.height || left < 0 || left >= s.width) return nullptr;
-    return x + ((static_cast<int64_t>(image) * s.height + y) * s.width + left) * s.cin + channel[j];
-  }
-  LANGEVIN_DEVICE void load() {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i, advance(kDepth / kItems)) {
-      if constexpr (whole) {
-        const T* from = at(0);
-        if (from) {
-          loadVector(from, values[i]);
-        } else {
-          values[i][0] = values[i][1] = values[i][2] = values[i][3] = 0;
-        }
-      } else {
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          const T* from = at(j);
-          values[i][j] = from ? widen(*from) : 0.0f;
-        }
-      }
-    }
-  }
-  LANGEVIN_DEVICE void store(float* tile) const {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int item = threadIdx.x + i * kThreads;
-      storeVector(tile + item / kQuads * pitchOf(extent) + item % kQuads * 4, values[i]);
-    }
-  }
-};
-
-/// sums[4p + i][4q + j] = Σ left[row]·right[column] of row 128·p + 4·(thread's row lane) + i and column 32·q + 4·(its
+/// sums[4p + i][4q + j] += Σ left[row]·right[column] of row 128·p + 4·(thread's row lane) + i and column 32·q + 4·(its
 /// column lane) + j.
 template <int P, int Q, class Left, class Right>
 LANGEVIN_DEVICE void multiply(Left& left, Right& right, int depth, float (&sums)[4 * P][4 * Q]) {
@@ -257,11 +51,6 @@ LANGEVIN_DEVICE void multiply(Left& left, Right& right, int depth, float (&sums)
   LANGEVIN_SHARED(float, leftTiles, [2][kDepth * rowPitch]);
   LANGEVIN_SHARED(float, rightTiles, [2][kDepth * columnPitch]);
   const int rowLane = threadIdx.x / kColumnLanes, columnLane = threadIdx.x % kColumnLanes;
-#pragma unroll
-  for (int i = 0; i < 4 * P; ++i) {
-#pragma unroll
-    for (int j = 0; j < 4 * Q; ++j) sums[i][j] = 0;
-  }
   const int steps = (depth + kDepth - 1) / kDepth;
   if (steps == 0) return;
   left.load(), right.load();
@@ -304,16 +93,23 @@ LANGEVIN_DEVICE void forEachQuad(float (&sums)[4 * P][4 * Q], const F& f) {
 }
 
 template <class T, int P, int Q, bool whole>
-__global__ void __launch_bounds__(kThreads, residentBlocks(P, Q))
-    convolveForward(const T* x, const T* weight, const Conv s, const ForwardEpilogue<T> epilogue, int columnTiles) {
-  const PixelGrid g = forwardGrid(s);
-  const int pixels = s.batch * g.rows * g.columns;
+__global__ void __launch_bounds__(kThreads, residentGathers<T>(P, Q))
+    convolveForward(const __grid_constant__ ForwardSources<T> from, const ForwardEpilogue<T> epilogue,
+                    int columnTiles) {
+  const Conv& s = from.sources[0].s;
+  const int pixels = s.batch * s.outHeight * s.outWidth;
   const int firstRow = static_cast<int>(blockIdx.x) / columnTiles * (128 * P);
   const int firstColumn = static_cast<int>(blockIdx.x) % columnTiles * (32 * Q);
-  PixelTile<T, 128 * P, whole> left(x, g, firstRow, pixels);
-  MatrixTile<T, 32 * Q, whole> right(weight, firstColumn, s.cout, 0, g.inner());
   float sums[4 * P][4 * Q];
-  multiply<P, Q>(left, right, g.inner(), sums);
+  clear(sums);
+#pragma unroll 1
+  for (int i = 0; i < from.count; ++i) {
+    const auto& source = from.sources[i];
+    const PixelGrid g = forwardGrid(source.s);
+    PixelTile<T, 128 * P, whole> left({source.x, g, firstRow, pixels}, g);
+    MatrixTile<T, 32 * Q, whole> right(source.weight, firstColumn, s.cout, 0, g.inner());
+    multiply<P, Q>(left, right, g.inner(), sums);
+  }
   forEachQuad<P, Q>(sums, [&](int row, int column, float(&quad)[4]) {
     const int64_t pixel = firstRow + row;
     const bool inside = pixel < pixels && firstColumn + column < s.cout;
@@ -329,7 +125,7 @@ __global__ void __launch_bounds__(kThreads, residentBlocks(P, Q))
 }
 
 template <class T, int P, int Q, bool whole>
-__global__ void __launch_bounds__(kThreads, residentGradients<T>(P, Q))
+__global__ void __launch_bounds__(kThreads, residentGathers<T>(P, Q))
     convolveBackwardInput(const T* dy, const T* weight, const Conv s, const BackwardInputEpilogue<T> epilogue,
                           int rowTiles, int columnTiles) {
   const PixelGrid g = backwardGrid(s, static_cast<int>(blockIdx.x) / columnTiles / rowTiles);
@@ -337,9 +133,10 @@ __global__ void __launch_bounds__(kThreads, residentGradients<T>(P, Q))
   const int firstRow = static_cast<int>(blockIdx.x) / columnTiles % rowTiles * (128 * P);
   const int firstColumn = static_cast<int>(blockIdx.x) % columnTiles * (32 * Q);
   if (firstRow >= pixels) return;
-  PixelTile<T, 128 * P, whole> left(dy, g, firstRow, pixels);
-  TransposedWeightTile<T, 32 * Q, whole> right(weight, g, firstColumn, s.cin);
+  PixelTile<T, 128 * P, whole> left({dy, g, firstRow, pixels}, g);
+  TransposedWeightTile<T, 32 * Q, whole> right({weight, g, firstColumn, s.cin}, g);
   float sums[4 * P][4 * Q];
+  clear(sums);
   multiply<P, Q>(left, right, g.inner(), sums);
   forEachQuad<P, Q>(sums, [&](int row, int column, float(&quad)[4]) {
     const int m = firstRow + row;
@@ -361,6 +158,7 @@ __global__ void __launch_bounds__(kThreads, residentBlocks(P, Q))
   WindowTile<T, 128 * P, whole> left(x, s, firstRow, begin, end);
   MatrixTile<T, 32 * Q, whole> right(dy, firstColumn, s.cout, begin, end);
   float sums[4 * P][4 * Q];
+  clear(sums);
   multiply<P, Q>(left, right, end - begin, sums);
   U* part = dweight + static_cast<int64_t>(blockIdx.y) * weights * s.cout;
   forEachQuad<P, Q>(sums, [&](int row, int column, float(&quad)[4]) {
@@ -387,13 +185,14 @@ template <int P, int Q>
 struct Tile {
   static constexpr int rowQuads = P, columnQuads = Q, rows = 128 * P, columns = 32 * Q;
 };
+static bool channelsInQuads(const Conv& s) { return s.cin % 4 == 0 && s.cout % 4 == 0; }
 /// Calls f with the tile for a product of so many columns, and with whether all channels come in quads. 128 × 160 is
 /// the tile of WideResNets of width 10.
 template <class F>
-void withTile(const Conv& s, int columns, const F& f) {
+void withTile(bool inQuads, int columns, const F& f) {
   const std::true_type whole;
   const std::false_type ragged;
-  if (s.cin % 4 != 0 || s.cout % 4 != 0) return columns <= 32 ? f(Tile<1, 1>{}, ragged) : f(Tile<1, 4>{}, ragged);
+  if (!inQuads) return columns <= 32 ? f(Tile<1, 1>{}, ragged) : f(Tile<1, 4>{}, ragged);
   if (columns <= 32) return f(Tile<2, 1>{}, whole);
   if (columns <= 64) return f(Tile<2, 2>{}, whole);
   if (columns % 160 == 0) return f(Tile<1, 5>{}, whole);
@@ -408,11 +207,11 @@ void forward(Stream& stream, const ConvForward& c) {
     ForwardEpilogue<T> epilogue = epilogueOf<T>(c);
     const bool separate = c.signs && s.cout % 8 != 0;
     if (separate) epilogue.signs = nullptr, epilogue.slope = 1;
-    withTile(s, s.cout, [&](auto tile, auto whole) {
+    withTile(channelsInQuads(s) && c.shortcut.channels % 4 == 0, s.cout, [&](auto tile, auto whole) {
       constexpr int P = decltype(tile)::rowQuads, Q = decltype(tile)::columnQuads;
       const int64_t rowTiles = ceilDiv(pixels, tile.rows), columnTiles = ceilDiv(s.cout, tile.columns);
       stream.launch(convolveForward<T, P, Q, decltype(whole)::value>, {gridOf(rowTiles * columnTiles), dim3(kThreads)},
-                    c.x, c.weight, s, epilogue, columnTiles);
+                    sourcesOf<T>(c), epilogue, columnTiles);
     });
     if (separate) {
       const int64_t n = pixels * s.cout;
@@ -427,7 +226,7 @@ void backwardInput(Stream& stream, const ConvBackwardInput& c) {
   const int64_t pixels = s.batch * ceilDiv(s.height, s.stride) * ceilDiv(s.width, s.stride);  // of the largest phase
   withFloat(c.dtype, [&](auto element) {
     using T = decltype(element);
-    withTile(s, s.cin, [&](auto tile, auto whole) {
+    withTile(channelsInQuads(s), s.cin, [&](auto tile, auto whole) {
       constexpr int P = decltype(tile)::rowQuads, Q = decltype(tile)::columnQuads;
       const int64_t rowTiles = ceilDiv(pixels, tile.rows), columnTiles = ceilDiv(s.cin, tile.columns);
       stream.launch(convolveBackwardInput<T, P, Q, decltype(whole)::value>,
@@ -442,7 +241,7 @@ void backwardWeight(Stream& stream, const ConvBackwardWeight& c) {
   const int64_t weights = int64_t{s.kh} * s.kw * s.cin;
   withFloat(c.dtype, [&](auto element) {
     using T = decltype(element);
-    withTile(s, s.cout, [&](auto tile, auto whole) {
+    withTile(channelsInQuads(s), s.cout, [&](auto tile, auto whole) {
       constexpr int P = decltype(tile)::rowQuads, Q = decltype(tile)::columnQuads;
       const int64_t columnTiles = ceilDiv(s.cout, tile.columns), tiles = ceilDiv(weights, tile.rows) * columnTiles;
       const WeightParts parts = weightParts(s, tiles, kDepth);

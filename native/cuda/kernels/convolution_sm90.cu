@@ -10,6 +10,9 @@
 // Taken: 1×1 to 5×5 kernels, stride 1, or 2 over even heights and widths; channels of the source a multiple of 16, of
 // the destination of 32. A slice of fewer than 64 channels at the end is multiplied in steps of 16, without waste.
 //
+// A shortcut (1×1, of another image, added: where a residual block changes its shape) is K loop as well: its channels
+// follow those of the taps, into the same sums. Its channels must be a multiple of 16.
+//
 // Tiles (pixels × channels): channels 160 where that divides them (all of WRN-28-10's), else 128, 64 or 32; pixels 256,
 // or 128 where 256 would leave multiprocessors idle. Per stage of 64 channels, at the peak of 4096 operations a clock:
 //
@@ -75,21 +78,21 @@ struct Job {
   const void *weights, *residual, *pre;
   int phases;
   Plan plan;
+  ConvShortcut shortcut = {};
 };
 
 template <class Tile>
-TensorView weightsOf(const Job& job) {
-  const ConvShape& s = job.s;
+TensorView weightsOf(Pass pass, const void* weights, const ConvShape& s) {
   const int64_t slices = s.kh * s.kw, slice = s.cin * s.cout;
   TensorView view;
-  view.base = job.weights;
-  if (job.pass == Pass::forward) {
+  view.base = weights;
+  if (pass == Pass::forward) {
     view.swizzleBytes = Tile::kChunk * 2;
-    view.axis(Tile::kChunk, 1, Tile::kChunk).axis(s.cin, s.cout, Tile::kSlice / 2);
+    view.axis(Tile::kChunk, 1, Tile::kChunk).axis(s.cin, s.cout, kSlice / 2);
     view.axis(s.cout / Tile::kChunk, Tile::kChunk, Tile::kChannels / Tile::kChunk).axis(slices, slice, 1);
   } else {
     view.swizzleBytes = 128;
-    view.axis(s.cout, 1, Tile::kSlice).axis(s.cin, s.cout, Tile::kChannels / 2).axis(slices, slice, 1);
+    view.axis(s.cout, 1, kSlice).axis(s.cin, s.cout, Tile::kChannels / 2).axis(slices, slice, 1);
   }
   return view;
 }
@@ -110,8 +113,7 @@ int64_t chooseCluster(Stream& stream, Job& job) {
   const int64_t alone = int64_t{stream.gpu().multiprocessors} * Tile::kBlocksPerMultiprocessor;
   if constexpr (Tile::kChannels >= 128) {
     // Every place of the ring must hold a stage of each tile: Ring::written counts on it.
-    const Phase& shortest = plan.phases[job.phases - 1];
-    if (shortest.taps * ceilDiv(plan.k, Tile::kSlice) < Tile::kStages) return alone;
+    if (stagesOf(plan, plan.phases[job.phases - 1]) < Tile::kStages) return alone;  // of the shortest phase
     static const ActiveClusters forward(stream, reinterpret_cast<const void*>(forwardKernel<Tile>()),
                                         Tile::kSharedBytes);
     static const ActiveClusters gradient(stream, reinterpret_cast<const void*>(inputGradientKernel<Tile>()),
@@ -136,8 +138,15 @@ void run(Stream& stream, Job& job) {
   plan.boxes = coverWith(kPixelsLog, plan.columns, plan.rows, plan.images);
   plan.pixelTiles = static_cast<int32_t>(ceilDiv(plan.boxes.count(), 2));
   plan.channelTiles = plan.channels / Tile::kChannels;
-  plan.source = tensorMap(viewOf(job.source, plan.boxes, Tile::kSlice, 128));
-  plan.weights = tensorMap(weightsOf<Tile>(job));
+  plan.source = tensorMap(viewOf(job.source, plan.boxes, kSlice, 128));
+  plan.weights = tensorMap(weightsOf<Tile>(job.pass, job.weights, job.s));
+  if (job.shortcut.x) {
+    Image image = job.source;
+    image.base = job.shortcut.x, image.channels = job.shortcut.channels;
+    plan.shortcut = tensorMap(viewOf(image, plan.boxes, kSlice, 128));
+    plan.shortcutWeights =
+        tensorMap(weightsOf<Tile>(job.pass, job.shortcut.weight, job.s.shortcut(job.shortcut.channels)));
+  }
   Image image = job.destination;
   plan.destination = tensorMap(viewOf(image, plan.boxes, kOutputChunk, 64));
   image.base = job.residual;
@@ -156,7 +165,7 @@ void run(Stream& stream, Job& job) {
   shape.overlapPrevious = true;
   shape.writes[0] = job.destination.base;
   shape.writes[1] = job.pre;
-  plan.weightsSettled = stream.settled(job.weights);
+  plan.weightsSettled = stream.settled(job.weights) && (!job.shortcut.x || stream.settled(job.shortcut.weight));
   stream.launch(kernel, shape, plan);
 }
 
@@ -190,10 +199,12 @@ Plan planOf(const ConvShape& s, double slope) {
 bool forward(Stream& stream, const ConvForward& c) {
   const ConvShape& s = c.s;
   if (!takes(s, c.dtype) || s.cin % 16 != 0 || s.cout % 32 != 0) return false;
-  for (const void* p : {c.x, c.weight, c.residual, static_cast<const void*>(c.y), static_cast<const void*>(c.pre)}) {
+  for (const void* p : {c.x, c.weight, c.residual, c.shortcut.x, c.shortcut.weight, static_cast<const void*>(c.y),
+                        static_cast<const void*>(c.pre)}) {
     if (!aligned(p, 16)) return false;
   }
-  if (!aligned(c.bias, 4) || !aligned(c.signs, 4)) return false;
+  if (!aligned(c.bias, 4) || !aligned(c.shortcut.bias, 4) || !aligned(c.signs, 4)) return false;
+  if (c.shortcut.x && (c.shortcut.channels % 16 != 0 || !takes(s.shortcut(c.shortcut.channels), c.dtype))) return false;
   Job job{Pass::forward,
           s,
           {c.x, s.batch, s.height, s.width, s.cin, s.stride == 2},
@@ -202,10 +213,12 @@ bool forward(Stream& stream, const ConvForward& c) {
           c.residual,
           c.pre,
           1,
-          planOf(s, c.slope)};
+          planOf(s, c.slope),
+          c.shortcut};
   Plan& plan = job.plan;
   plan.phases[0] = {0, tapsOfForward(plan.taps, s), 0, 0};
   plan.k = static_cast<int32_t>(s.cin);
+  plan.shortcutK = static_cast<int32_t>(c.shortcut.channels);
   plan.channels = static_cast<int32_t>(s.cout);
   plan.columns = static_cast<int32_t>(s.outWidth());
   plan.rows = static_cast<int32_t>(s.outHeight());
@@ -213,6 +226,7 @@ bool forward(Stream& stream, const ConvForward& c) {
   plan.hasResidual = c.residual != nullptr;
   plan.hasPre = c.pre != nullptr;
   plan.bias = static_cast<const uint32_t*>(c.bias);
+  plan.shortcutBias = static_cast<const uint32_t*>(c.shortcut.bias);
   plan.signsOut = reinterpret_cast<uint32_t*>(c.signs);
   runAny(stream, job);
   return true;

@@ -2,9 +2,11 @@
 //
 // A producer thread fills a ring of stages by TMA; two warpgroups multiply what is in them and free them again. A stage
 // is 64 channels of one tap: two boxes of source pixels (one for each warpgroup, rows of 128 bytes, swizzled) and the
-// weights. After the last stage of a tile the ring's next places take the results: the producer puts the residual
-// there, the warpgroups replace it by the result, and one TMA copy a chunk of 32 channels writes it out. A block makes
-// one tile after another; the producer fills what places are left with the next tile while the last one is written.
+// weights. A shortcut (a 1×1 convolution of another image, added) is one more tap, of other pixels, weights and number
+// of channels, whose stages come last. After the last stage of a tile the ring's next places take the results: the
+// producer puts the residual there, the warpgroups replace it by the result, and one TMA copy a chunk of 32 channels
+// writes it out. A block makes one tile after another; the producer fills what places are left with the next tile while
+// the last one is written.
 //
 // Weights are [tap][cin][cout]. The forward pass multiplies by k = cin, so their rows lie along n: MN-major, in chunks
 // of 64 or 32 columns, 32 rows of k in each half of the stage. The gradient multiplies by k = cout: K-major, as they
@@ -23,9 +25,30 @@ using ptx::Major;
 
 // ---- the producer: one thread ----
 
+/// Which 64 channels of which tap a stage holds. Channels outermost, taps inside: the taps of a slice read the same
+/// pixels again while they are in the cache.
+struct Iteration {
+  int tap = 0, k = 0;
+  bool shortcut = false;
+  LANGEVIN_DEVICE void advance(const Plan& plan, const Phase& phase) {
+    if (!shortcut && ++tap < phase.taps) return;
+    tap = 0;
+    k += kSlice;
+    if (!shortcut && k >= plan.k) {
+      shortcut = true;
+      k = 0;
+    }
+  }
+  /// The shortcut's one tap is the pixel itself.
+  LANGEVIN_DEVICE Tap tapOf(const Plan& plan, const Phase& phase) const {
+    return shortcut ? Tap{} : plan.taps[phase.firstTap + tap];
+  }
+};
+
 template <class Tile, Pass pass>
-LANGEVIN_DEVICE void loadWeights(const Plan& plan, const Place& own, const Ring<Tile>& ring, int slot, int slice, int k,
-                                 int channel) {
+LANGEVIN_DEVICE void loadWeights(const Plan& plan, const Place& own, const Ring<Tile>& ring, int slot,
+                                 const Iteration& at, const Tap& tap, int channel) {
+  const CUtensorMap* weights = at.shortcut ? &plan.shortcutWeights : &plan.weights;
   const bool shared = plan.clusterPixels == 2;
 #  pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -33,51 +56,40 @@ LANGEVIN_DEVICE void loadWeights(const Plan& plan, const Place& own, const Ring<
     uint64_t* full = ring.full(slot);
     if (shared && half != own.pixel) continue;  // the partner loads it for both
     if constexpr (pass == Pass::forward) {
-      const int row = k + half * 32, chunk = channel / Tile::kChunk;
+      const int row = at.k + half * 32, chunk = channel / Tile::kChunk;
       if (shared) {
-        ptx::loadBoxMulticast(target, &plan.weights, full, own.sameChannels, 0, row, chunk, slice);
+        ptx::loadBoxMulticast(target, weights, full, own.sameChannels, 0, row, chunk, tap.slice);
       } else {
-        ptx::loadBox(target, &plan.weights, full, 0, row, chunk, slice);
+        ptx::loadBox(target, weights, full, 0, row, chunk, tap.slice);
       }
     } else {
       const int row = channel + half * (Tile::kChannels / 2);
       if (shared) {
-        ptx::loadBoxMulticast(target, &plan.weights, full, own.sameChannels, k, row, slice);
+        ptx::loadBoxMulticast(target, weights, full, own.sameChannels, at.k, row, tap.slice);
       } else {
-        ptx::loadBox(target, &plan.weights, full, k, row, slice);
+        ptx::loadBox(target, weights, full, at.k, row, tap.slice);
       }
     }
   }
 }
 
 template <class Tile>
-LANGEVIN_DEVICE void loadPixels(const Plan& plan, const Place& own, const Ring<Tile>& ring, int slot, const Tap& tap,
-                                int k, const Corner (&corners)[kConsumers]) {
+LANGEVIN_DEVICE void loadPixels(const Plan& plan, const Place& own, const Ring<Tile>& ring, int slot,
+                                const Iteration& at, const Tap& tap, const Corner (&corners)[kConsumers]) {
+  const CUtensorMap* source = at.shortcut ? &plan.shortcut : &plan.source;
   const bool shared = plan.clusterChannels == 2;
 #  pragma unroll
   for (int box = 0; box < kConsumers; ++box) {
     if (shared && box != own.channel) continue;
-    const int channel = tap.channel + k, column = corners[box].column + tap.column, row = corners[box].row + tap.row;
+    const int channel = tap.channel + at.k, column = corners[box].column + tap.column, row = corners[box].row + tap.row;
     if (shared) {
-      ptx::loadBoxMulticast(ring.box(slot, box), &plan.source, ring.full(slot), own.samePixels, channel, column,
-                            tap.parity, row, corners[box].image);
+      ptx::loadBoxMulticast(ring.box(slot, box), source, ring.full(slot), own.samePixels, channel, column, tap.parity,
+                            row, corners[box].image);
     } else {
-      ptx::loadBox(ring.box(slot, box), &plan.source, ring.full(slot), channel, column, tap.parity, row,
-                   corners[box].image);
+      ptx::loadBox(ring.box(slot, box), source, ring.full(slot), channel, column, tap.parity, row, corners[box].image);
     }
   }
 }
-
-/// Channels outermost, taps inside: the taps of a slice read the same pixels again while they are in the cache.
-struct Iteration {
-  int tap = 0, k = 0;
-  LANGEVIN_DEVICE void advance(int taps) {
-    if (++tap == taps) {
-      tap = 0;
-      k += 64;
-    }
-  }
-};
 
 template <class Tile, Pass pass>
 LANGEVIN_DEVICE void produceTile(const Plan& plan, const Place& own, const Work& work, const Ring<Tile>& ring,
@@ -87,7 +99,7 @@ LANGEVIN_DEVICE void produceTile(const Plan& plan, const Place& own, const Work&
   const int places = kConsumers * (plan.hasPre ? 2 : 1);
   Iteration at;
   for (int i = 0; i < work.iterations; ++i) {
-    const Tap tap = plan.taps[work.phase.firstTap + at.tap];
+    const Tap tap = at.tapOf(plan, work.phase);
     // From here on stages lie where the last tile's results were, here and in the partners.
     if (own.partners > 1 && tilesBefore > 0 && i == Tile::kStages - places) {
       ptx::waitClusterBarrier(ring.written(), static_cast<uint32_t>(tilesBefore - 1) & 1);
@@ -95,10 +107,10 @@ LANGEVIN_DEVICE void produceTile(const Plan& plan, const Place& own, const Work&
     if (i >= weightsAhead) {
       ptx::waitClusterBarrier(ring.empty(turn.slot), turn.parity ^ 1);
       ptx::arriveExpecting(ring.full(turn.slot), Tile::kStageBytes);
-      loadWeights<Tile, pass>(plan, own, ring, turn.slot, tap.slice, at.k, work.channel);
+      loadWeights<Tile, pass>(plan, own, ring, turn.slot, at, tap, work.channel);
     }
-    loadPixels(plan, own, ring, turn.slot, tap, at.k, corners);
-    at.advance(work.phase.taps);
+    loadPixels(plan, own, ring, turn.slot, at, tap, corners);
+    at.advance(plan, work.phase);
     turn.advance();
   }
 
@@ -128,8 +140,8 @@ LANGEVIN_DEVICE int loadWeightsAhead(const Plan& plan, const Place& own, const W
   Iteration at;
   for (int slot = 0; slot < ahead; ++slot) {
     ptx::arriveExpecting(ring.full(slot), Tile::kStageBytes);
-    loadWeights<Tile, pass>(plan, own, ring, slot, plan.taps[work.phase.firstTap + at.tap].slice, at.k, work.channel);
-    at.advance(work.phase.taps);
+    loadWeights<Tile, pass>(plan, own, ring, slot, at, at.tapOf(plan, work.phase), work.channel);
+    at.advance(plan, work.phase);
   }
   return ahead;
 }
@@ -186,26 +198,49 @@ LANGEVIN_DEVICE void multiplyStages(const Place& own, const Ring<Tile>& ring, in
   ptx::waitProducts<0>();
 }
 
+/// Sums start from the shortcut's bias where there is one, else from zero. (The convolution's own waits in registers
+/// for the end, which leaves none for another.)
+template <class Tile>
+LANGEVIN_DEVICE void startSums(const uint32_t* bias, int channel, float (&sums)[Tile::kParts][Tile::kChannels / 2]) {
+#  pragma unroll
+  for (int j = 0; j < Tile::kChannels / 8; ++j) {
+    const uint32_t pair = bias ? bias[(channel + j * 8) / 2 + threadIdx.x % 4] : 0;
+#  pragma unroll
+    for (int part = 0; part < Tile::kParts; ++part) {
+#  pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        sums[part][j * 4 + h * 2] = ptx::lowBf16(pair);
+        sums[part][j * 4 + h * 2 + 1] = ptx::highBf16(pair);
+      }
+    }
+  }
+}
+
+/// The stages of so many channels of the source under `taps` taps. A last slice of fewer than 64 channels is a loop of
+/// its own: a condition between the products of a stage would make the compiler wait for each.
+template <class Tile, Pass pass>
+LANGEVIN_DEVICE void multiplyChannels(const Place& own, const Ring<Tile>& ring, int consumer, int channels, int taps,
+                                      Turn<Tile::kStages>& turn, int& previous,
+                                      float (&sums)[Tile::kParts][Tile::kChannels / 2]) {
+  multiplyStages<Tile, pass, 4>(own, ring, consumer, channels / kSlice * taps, turn, previous, sums);
+  const int tail = channels % kSlice / 16;
+  if (tail == 1) multiplyStages<Tile, pass, 1>(own, ring, consumer, taps, turn, previous, sums);
+  if (tail == 2) multiplyStages<Tile, pass, 2>(own, ring, consumer, taps, turn, previous, sums);
+  if (tail == 3) multiplyStages<Tile, pass, 3>(own, ring, consumer, taps, turn, previous, sums);
+}
+
 template <class Tile, Pass pass>
 LANGEVIN_DEVICE void consumeTile(const Plan& plan, const Place& own, const Work& work, const Ring<Tile>& ring,
                                  int consumer, Turn<Tile::kStages>& turn) {
   const Corner corner(plan.boxes, 2 * work.pixelTile + consumer);
   const Operands<Tile, pass> operands(plan, work, corner);
   float sums[Tile::kParts][Tile::kChannels / 2];
-#  pragma unroll
-  for (int part = 0; part < Tile::kParts; ++part) {
-#  pragma unroll
-    for (int i = 0; i < Tile::kChannels / 2; ++i) sums[part][i] = 0.0f;
-  }
-  // A last slice of fewer than 64 channels is a loop of its own: a condition between the products of a stage would make
-  // the compiler wait for each.
+  startSums<Tile>(plan.shortcutBias, work.channel, sums);
   int previous = -1;
-  const int taps = work.phase.taps;
-  multiplyStages<Tile, pass, 4>(own, ring, consumer, plan.k / 64 * taps, turn, previous, sums);
-  const int tail = plan.k % 64 / 16;
-  if (tail == 1) multiplyStages<Tile, pass, 1>(own, ring, consumer, taps, turn, previous, sums);
-  if (tail == 2) multiplyStages<Tile, pass, 2>(own, ring, consumer, taps, turn, previous, sums);
-  if (tail == 3) multiplyStages<Tile, pass, 3>(own, ring, consumer, taps, turn, previous, sums);
+  multiplyChannels<Tile, pass>(own, ring, consumer, plan.k, work.phase.taps, turn, previous, sums);
+  if constexpr (pass == Pass::forward) {
+    multiplyChannels<Tile, pass>(own, ring, consumer, plan.shortcutK, 1, turn, previous, sums);
+  }
   if (previous >= 0) arriveAtAll(own, ring.empty(previous));
   finish<Tile, pass>(plan, own, work, ring, consumer, corner, operands, turn, sums);
 }

@@ -3,11 +3,12 @@
 //
 //   destination[pixel, n] = Σ_tap Σ_k source[pixel + shift(tap), k] · weights[slice(tap)][k, n]
 //
-// with other shifts: the forward pass reads x at (row − padding, column − padding) of a tap; the gradient reads dy at
-// the opposite shift. A stride of 2 is a sum at stride 1 over images cut into four by the parity of row and column: the
-// forward pass reads such a cut of x, the gradient writes the four parts of dx one after another (phases), each from
-// the taps whose parity fits. A cut image is a view [batch, height/2, 2, width/2, 2·channels] of the same memory; an
-// uncut one is viewed as [batch, height, 1, width, channels], so that both take the same five coordinates.
+// (forward: and then over the channels of a shortcut) with other shifts: the forward pass reads x at (row − padding,
+// column − padding) of a tap; the gradient reads dy at the opposite shift. A stride of 2 is a sum at stride 1 over
+// images cut into four by the parity of row and column: the forward pass reads such a cut of x, the gradient writes the
+// four parts of dx one after another (phases), each from the taps whose parity fits. A cut image is a view [batch,
+// height/2, 2, width/2, 2·channels] of the same memory; an uncut one is viewed as [batch, height, 1, width, channels],
+// so that both take the same five coordinates.
 //
 // Pixels are taken in boxes of 64 or 128: 2^a columns × 2^b rows × 2^c images, whichever wastes least at the edges.
 // Parts of a box outside the image are zeros when read (that is also the padding) and are not written.
@@ -41,7 +42,7 @@ struct Boxes {
 };
 
 struct Plan {
-  CUtensorMap source, weights, residual, destination, pre;
+  CUtensorMap source, weights, shortcut, shortcutWeights, residual, destination, pre;
   Tap taps[kMostTaps];
   Phase phases[kMostPhases];
   Boxes boxes;
@@ -50,16 +51,28 @@ struct Plan {
   int32_t channelTiles;                    // of the destination
   int32_t clusterPixels, clusterChannels;  // tiles of a cluster, 1 or 2 each
   int32_t k;                               // channels of the source, a multiple of 16
+  int32_t shortcutK;                       // … of the shortcut's; 0: there is none
   int32_t channels;                        // of the destination, a multiple of 32
   int32_t columns, rows, images;           // the destination's grid, of one phase
   int32_t step;                            // of its pixels in the destination's image: 1, or 2 where there are phases
   int32_t hasResidual, hasPre;
   int32_t weightsSettled;  // they may be read while the launch before still runs
   float slope;
-  const uint32_t* bias;     // bf16 pairs, or null
-  const uint32_t* signsIn;  // of the gradient's destination, or null
-  uint32_t* signsOut;       // of the forward pass, or null
+  const uint32_t* bias;          // bf16 pairs, or null
+  const uint32_t* shortcutBias;  // likewise
+  const uint32_t* signsIn;       // of the gradient's destination, or null
+  uint32_t* signsOut;            // of the forward pass, or null
 };
+
+constexpr int kSlice = 64;  // channels of the source in a stage
+
+/// Slices of so many channels; the last may be shorter.
+LANGEVIN_INLINE int32_t slicesOf(int32_t channels) { return (channels + kSlice - 1) / kSlice; }
+
+/// Stages of a tile: every slice of every tap, then those of the shortcut.
+LANGEVIN_INLINE int32_t stagesOf(const Plan& plan, const Phase& phase) {
+  return phase.taps * slicesOf(plan.k) + slicesOf(plan.shortcutK);
+}
 
 enum class Pass { forward, inputGradient };
 
@@ -69,7 +82,6 @@ struct Tile {
   static constexpr int kParts = parts, kChannels = channels, kStages = stages;
   static constexpr int kBlocksPerMultiprocessor = blocksPerMultiprocessor;
   static constexpr int kBoxPixels = 64 * parts;
-  static constexpr int kSlice = 64;  // channels of the source in a stage
   static constexpr int kBoxBytes = kBoxPixels * kSlice * 2;
   static constexpr int kWeightBytes = channels * kSlice * 2;
   static constexpr int kStageBytes = 2 * kBoxBytes + kWeightBytes;

@@ -71,7 +71,7 @@ struct Work {
     pixelTile = cluster % pixels * plan.clusterPixels + rank % plan.clusterPixels;
     channel = (cluster / pixels % channels * plan.clusterChannels + rank / plan.clusterPixels) * tileChannels;
     phase = plan.phases[cluster / pixels / channels];
-    iterations = phase.taps * ((plan.k + 63) / 64);
+    iterations = stagesOf(plan, phase);
   }
 };
 

@@ -30,7 +30,7 @@ namespace langevin::cuda::sm90 {
 namespace {
 
 constexpr int kPixels = 64, kPixelsLog = 6;  // of a stage
-constexpr int kChunkBytes = kPixels * kOutputChunk * 2;
+[[maybe_unused]] constexpr int kChunkBytes = kPixels * kOutputChunk * 2;
 
 struct WeightPlan {
   CUtensorMap x, dy;

@@ -345,7 +345,7 @@ void energyHead(Stream& stream, In x, In weight, OptIn bias, OptIn labels, Out f
 
 /// A thread keeps its channels' gradient in registers and walks down the positions of an image.
 template <class T, class D, int V>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 4)
     spreadEnergy(const float* gradient, const D* dy, const uint8_t* signs, const T* add, T* dx, float slope, Tiling t) {
   ptx::waitForPrevious();
   ptx::allowNext();

@@ -71,9 +71,17 @@ struct SlabReader {
 
 LANGEVIN_DEVICE float4 loadFour(const float* shared) { return *reinterpret_cast<const float4*>(shared); }
 
+/// Blocks of multiplyTiles that a multiprocessor holds: two allow 128 registers, with which Blackwell's code spills.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+constexpr int kBlocks = 1;
+#else
+constexpr int kBlocks = 2;
+#endif
+
 /// y (or, as f32, the part blockIdx.y of it) for one tile. kThreads = 4 × 2 warps of 16R × 32R.
 template <class T, class To, int R, bool kLeftAlongK, bool kRightAlongK>
-__global__ void __launch_bounds__(kThreads, 2) multiplyTiles(const T* a, const T* b, const T* bias, To* y, Product p) {
+__global__ void __launch_bounds__(kThreads, kBlocks)
+    multiplyTiles(const T* a, const T* b, const T* bias, To* y, Product p) {
   ptx::waitForPrevious();
   ptx::allowNext();
   using Slab = float[kSlab][64 * R + kPad];

@@ -56,7 +56,7 @@ LANGEVIN_DEVICE Moments momentsOf(double about, double sum, double squares, doub
 
 /// moments [outer, chunks, channels]
 template <class T, int V>
-__global__ void __launch_bounds__(kThreads) chunkMoments(const T* x, Moments* moments, Tiling t) {
+__global__ void __launch_bounds__(kThreads, V == 1 ? 4 : 2) chunkMoments(const T* x, Moments* moments, Tiling t) {
   ptx::waitForPrevious();
   ptx::allowNext();
   LANGEVIN_SHARED(double, parts, [2 * V][kThreads]);
@@ -343,7 +343,8 @@ void normBackward(Stream& stream, In dy, In x, In mean, In rstd, OptIn gamma, Op
 // ---- per-channel affine map ----
 
 template <class T, int V>
-__global__ void __launch_bounds__(kThreads) scaleChannels(const T* x, const T* scale, const T* shift, T* y, Tiling t) {
+__global__ void __launch_bounds__(kThreads, 4)
+    scaleChannels(const T* x, const T* scale, const T* shift, T* y, Tiling t) {
   ptx::waitForPrevious();
   ptx::allowNext();
   const Place p = placeOf(t);

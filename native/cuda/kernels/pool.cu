@@ -68,7 +68,7 @@ LANGEVIN_DEVICE Range<Index> windowsOver(Index i, Index window, Index stride, In
 }
 
 template <class T, int V, class Index>
-__global__ void __launch_bounds__(kThreads) spreadPacks(const T* dy, T* dx, Extents<Index> s) {
+__global__ void __launch_bounds__(kThreads, 4) spreadPacks(const T* dy, T* dx, Extents<Index> s) {
   ptx::waitForPrevious();
   ptx::allowNext();
   const double scale = 1 / static_cast<double>(s.window * s.window);

@@ -153,7 +153,7 @@ struct MatrixChunks {
   }
 };
 
-/// The block's product over `steps` steps: left and right bring their chunks of the next step at each call of load().
+/// The block's product: left and right bring their chunks of the next step at each call of load().
 template <class T, class Tile, class LeftLayout, class RightLayout>
 struct Product {
   static constexpr int stageBytes = LeftLayout::bytes + RightLayout::bytes;
@@ -181,6 +181,12 @@ struct Product {
   template <class Left, class Right>
   LANGEVIN_DEVICE void run(unsigned char* shared, Left& left, Right& right, int steps) {
     clear();
+    add(shared, left, right, steps);
+  }
+
+  /// Adds the product over `steps` steps to the sums.
+  template <class Left, class Right>
+  LANGEVIN_DEVICE void add(unsigned char* shared, Left& left, Right& right, int steps) {
     const auto load = [&](int step) {
       if (step < steps) {
         unsigned char* stage = shared + step % Tile::stages * stageBytes;

@@ -1,17 +1,20 @@
 import type { Command } from 'commander'
 import type { ConvertOptions } from '../../data/convert.ts'
+import { DERIVED_NAMES } from '../../data/derived.ts'
 import { ConfigError, nearestName } from '../../errors.ts'
 import type { CliContext } from '../context.ts'
 import { numberFlag, wholeFlag } from '../range.ts'
 import { addConversionOptions } from './conversion.ts'
 import { addDeviceOptions, type DeviceOptions } from './device.ts'
+import { addRobustnessOptions, type RobustnessFlags } from './robustness.ts'
+import { addSamplesOptions, type SamplesFlags } from './samples.ts'
 
 /** What `--suite` takes; `run/eval.ts` makes them. */
-export const suiteNames = ['accuracy', 'calibration', 'ood'] as const
+export const suiteNames = ['accuracy', 'calibration', 'ood', 'robustness', 'samples'] as const
 export type SuiteName = (typeof suiteNames)[number]
 
 /** Conversions are of --data and --ood; absent: images must fit. */
-export interface EvalOptions extends DeviceOptions, ConvertOptions {
+export interface EvalOptions extends DeviceOptions, ConvertOptions, RobustnessFlags, SamplesFlags {
   run: string
   /** Absent: those that need no further options. */
   suite?: SuiteName[]
@@ -52,7 +55,8 @@ export function declareEval(program: Command, context: CliContext): void {
     .option('--data <name|path>', "test data (default: the test part of the run's data set)")
     .option(
       '--ood <name|path...>',
-      'out-of-distribution sets, comma-separated or several (default: the usual counterparts that are there)',
+      `out-of-distribution sets, comma-separated or several; of the test data: ${DERIVED_NAMES.join(', ')} ` +
+        '(default: the usual counterparts that are there)',
       moreOf,
     )
     .option('--baseline <dir>', 'run folder of a plain classifier to put beside this run')
@@ -72,7 +76,9 @@ export function declareEval(program: Command, context: CliContext): void {
     )
     .option('--out <dir>', "folder for eval.json and report.html (default: the run's)")
     .option('--json <file>', 'write the result as JSON here too; "-": to stdout, instead of the tables')
-  addDeviceOptions(addConversionOptions(command)).action(async (flags: EvalOptions) => {
+  addConversionOptions(addDeviceOptions(command))
+  addRobustnessOptions(command)
+  addSamplesOptions(command).action(async (flags: EvalOptions) => {
     const { runEval } = await import('../run/eval.ts')
     await runEval(flags, context)
   })

@@ -70,5 +70,5 @@ async function checkOne(name: DatasetName, context: CliContext): Promise<void> {
   context.exitCode = 1
   stdout.write(`${name}: ${bad.length} of ${states.length} files in ${folder} are not as published\n`)
   for (const { name: file, state, detail } of bad) stdout.write(`  ${file}: ${state}${detail ? `, ${detail}` : ''}\n`)
-  stdout.write(`  delete what is wrong; langevin data get ${name} installs what is missing\n`)
+  stdout.write(`  langevin data get ${name} installs what is missing; move away first what is wrong\n`)
 }

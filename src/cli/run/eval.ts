@@ -11,6 +11,8 @@ import type { TrainingPoint } from '../../eval/plots.ts'
 import { accuracy } from '../../eval/suites/accuracy.ts'
 import { calibration } from '../../eval/suites/calibration.ts'
 import { ood } from '../../eval/suites/ood.ts'
+import { defaultEpsilons, robustness } from '../../eval/suites/robustness.ts'
+import { samples } from '../../eval/suites/samples.ts'
 import { cellText, type Pictures, type Suite } from '../../eval/suites/suite.ts'
 import { writeFileAtomic } from '../../io/atomic.ts'
 import { discard } from '../../io/discard.ts'
@@ -46,6 +48,24 @@ const suiteMakers: Record<SuiteName, (inputs: Inputs) => Suite> = {
       sets: oodSets(inputs),
       equalSizes: inputs.options.equalSizes,
       resamples: inputs.options.resamples,
+    }),
+  robustness: ({ options }) =>
+    robustness({
+      images: options.attackImages,
+      attacks: options.attacks,
+      epsilons: { linf: options.epsilons ?? defaultEpsilons.linf, l2: options.epsilonsL2 ?? defaultEpsilons.l2 },
+      steps: options.attackSteps,
+      restarts: options.restarts,
+      refinements: options.refine,
+      draws: options.eotDraws,
+      minimalDistance: options.minimalDistance,
+    }),
+  samples: ({ options }) =>
+    samples({
+      samples: options.samples,
+      steps: options.sampleSteps,
+      chains: options.chains,
+      chainSteps: options.chainSteps,
     }),
 }
 
@@ -188,9 +208,11 @@ function defaultOod({ name }: DataDescription): string[] {
 /** Each set under its own name, or under what was typed where two have the same. */
 function oodSets({ run, test, options, seed, context }: Inputs): Dataset[] {
   const { images, resize, channels } = options
+  // The usual counterparts are as large as the run's images, or else converted as those were.
+  const conversion = options.ood ? { resize, channels } : conversionTo(run.data)
   const sets: Dataset[] = []
   for (const source of options.ood ?? defaultOod(run.data)) {
-    const whole = loadOodData(source, test, { seed, resize, channels }, context)
+    const whole = loadOodData(source, test, { seed, ...conversion }, context)
     const name = sets.some((other) => other.name === whole.name) ? source : whole.name
     sets.push({ ...limited(whole, images, seed), name })
   }

@@ -35,7 +35,7 @@ export async function runTrain(options: TrainOptions, context: CliContext): Prom
     : { config: options.config, source: lastingSource(options.data!), conversion: options.conversion }
   const data = loadData(source, { split: 'train', ...conversion }, context)
   const device = openDevice(config, context.stderr)
-  const batch = config.batch * (Number(config.pxWeight > 0) + Number(config.pxyWeight > 0))
+  const chains = config.batch * (Number(config.pxWeight > 0) + Number(config.pxyWeight > 0))
   let progress: ReturnType<typeof createProgress> | undefined
   let first: number | undefined
   try {
@@ -55,7 +55,7 @@ export async function runTrain(options: TrainOptions, context: CliContext): Prom
         }
         progress.update({
           step,
-          imageSteps: (step - first) * batch * config.sgldSteps,
+          imageSteps: chains > 0 ? (step - first) * chains * config.sgldSteps : undefined,
           loss,
           fData: fData ?? undefined,
           fSample: fSample ?? undefined,

@@ -31,7 +31,8 @@ export interface CurveOptions extends Pick<AttackTarget, 'norm' | 'draws' | 'sig
   seed?: number
   /** Images attacked at once; the random starts depend on it. Default 100. */
   batch?: number
-  /** Told the images done with, counted once for each ε: images·epsilons.length in all. */
+  /** Told after each step of an attack how many images are done with, counted once for each ε: images·epsilons.length in
+   *  all. */
   onProgress?: (done: number) => void
 }
 
@@ -64,8 +65,10 @@ export async function accuracyCurve(
     }
     await strike(0, cleanMargins)
     for (const [i, epsilon] of rising.entries()) {
-      if (standing.length > 0) await strike(epsilon, (target) => marginsAfter(attack, target))
-      onProgress?.(start * rising.length + (i + 1) * places.length)
+      const done = start * rising.length + i * places.length
+      const onStep = () => onProgress?.(done)
+      if (standing.length > 0) await strike(epsilon, (target) => marginsAfter(attack, { ...target, onStep }))
+      onProgress?.(done + places.length)
     }
   }
   const standing = (epsilon: number) => brokenAt.filter((at) => at > epsilon).length

@@ -25,6 +25,8 @@ export interface AttackTarget {
   generator: Generator
   /** Calls of a randomised classifier that are averaged, for gradients (EOT) and for judging; default 1. */
   draws?: number
+  /** Called after each step. */
+  onStep?: () => void
   /** Stops between steps; the promise then rejects with the signal's reason. */
   signal?: AbortSignal
 }
@@ -96,6 +98,7 @@ export class Search {
   /** Whether every image has been misclassified. Waits for the device, and stops where the signal says so. */
   async succeeded(): Promise<boolean> {
     this.target.signal?.throwIfAborted()
+    this.target.onStep?.()
     return (await readMargins(this.bestMargin)).every((margin) => margin > 0)
   }
 

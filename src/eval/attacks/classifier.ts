@@ -32,7 +32,8 @@ export function classifierOf(model: JemModel): Classifier {
   }
 }
 
-export interface RefinementOptions extends Partial<Pick<SgldOptions, 'stepSize' | 'noiseStd'>> {
+/** With the sampler's own options; step size and noise default to the released ones, 1 and 0.01. */
+export interface RefinementOptions extends Partial<SgldOptions> {
   /** SGLD steps on each input before it is classified: n of "JEM-n". */
   steps: number
   /** Chains an image, whose logits are averaged; default 5. */
@@ -43,8 +44,7 @@ export interface RefinementOptions extends Partial<Pick<SgldOptions, 'stepSize' 
 
 /**
  * JEM-n (JEM §5.4; the model class of the released `attack_model.py`): each image is copied, noise is added, each copy
- * takes n SGLD steps up f(x), and the logits of the copies are averaged. Defaults are the released ones: step size 1,
- * noise std 0.01.
+ * takes n SGLD steps up f(x), and the logits of the copies are averaged. Defaults are the released ones.
  *
  * The gradient passes the refinement as if it were the identity (BPDA, Athalye et al. 2018, arXiv 1802.00420, §4.1), and
  * every call draws anew, so that gradients averaged over calls are those of EOT (there, §4.2). **Accuracy of such a
@@ -52,7 +52,7 @@ export interface RefinementOptions extends Partial<Pick<SgldOptions, 'stepSize' 
  * RobustBench excludes such defences for that reason.
  */
 export function refinedClassifier(model: JemModel, generator: Generator, options: RefinementOptions): Classifier {
-  const { steps, copies = 5, sigma = 0.03, stepSize = 1, noiseStd = 0.01 } = options
+  const { steps, copies = 5, sigma = 0.03, stepSize = 1, noiseStd = 0.01, ...limits } = options
   if (!(Number.isInteger(steps) && steps >= 0)) {
     throw new ConfigError(`refinement steps must be a whole number >= 0, got ${steps}`)
   }
@@ -70,7 +70,7 @@ export function refinedClassifier(model: JemModel, generator: Generator, options
         const inputs = reshape(copied, [copies * batch, ...size])
         const change = noGrad(() => {
           const chains = add(inputs, normal(inputs.shape, generator, { std: sigma, dtype: x.dtype, device: x.device }))
-          sgld(model, chains, generator, { steps, stepSize, noiseStd })
+          sgld(model, chains, generator, { ...limits, steps, stepSize, noiseStd })
           return sub(chains, inputs)
         })
         const logits = plain.logits(add(inputs, change))

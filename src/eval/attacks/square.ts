@@ -37,6 +37,7 @@ export function squareAttack({ queries = 5000, share = 0.8 }: SquareOptions = {}
     let margins = await judged(best)
     for (let query = 1; query < queries && !margins.every((margin) => margin > 0); query++) {
       target.signal?.throwIfAborted()
+      target.onStep?.()
       const candidate = withSquares(best, size, squareSide(size, share, query / queries), corners, target.generator)
       const found = await judged(candidate)
       const each = best.length / size[0]

@@ -4,12 +4,16 @@ import { accuracySection } from './accuracy.ts'
 import { calibrationSection } from './calibration.ts'
 import type { Section } from './html.ts'
 import { oodSection } from './ood.ts'
+import { robustnessSection } from './robustness.ts'
+import { samplesSection } from './samples.ts'
 
 /** How each suite's result looks, in the order of the page. Loading this module loads a plotting library (~0.2 s). */
 const suiteSections: Record<string, { title: string; html(result: object, pictures: Pictures): string }> = {
   accuracy: section('Accuracy', accuracySection),
   calibration: section('Calibration', calibrationSection),
   ood: section('Out-of-distribution detection', oodSection),
+  robustness: section('Robustness', robustnessSection),
+  samples: section('Samples', samplesSection),
 }
 
 function section<Result>(title: string, html: (result: Result, pictures: Pictures) => string) {

@@ -1,3 +1,4 @@
+import { percent } from '../format.ts'
 import { negativeLogLikelihood, accuracy as shareRight } from '../metrics.ts'
 import { candidatesOf, describeMeasured, type MeasuredOn, measuredOn, type Suite } from './suite.ts'
 
@@ -30,6 +31,10 @@ export function accuracy(): Suite<AccuracyResult> {
       }
       return { result: { on: measuredOn(context, test), models } }
     },
+    numbers: ({ on, models: [{ accuracy, nll }] }) => [
+      { name: 'accuracy', value: accuracy, unit: 'percent', on },
+      { name: 'NLL', value: nll, unit: 'nats', on },
+    ],
     tables: ({ on, models }) => [
       {
         caption: `Accuracy: ${describeMeasured(on)}`,
@@ -38,8 +43,4 @@ export function accuracy(): Suite<AccuracyResult> {
       },
     ],
   }
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(2)} %`
 }

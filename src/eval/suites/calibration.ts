@@ -19,6 +19,7 @@ import {
   describeMeasured,
   type MeasuredOn,
   measuredOn,
+  type NamedNumber,
   type ResultTable,
   type Suite,
   type SuiteContext,
@@ -56,7 +57,7 @@ export interface CalibrationResult {
 
 /** Calibration errors, before and after temperature scaling fitted on the images held out of training. */
 export function calibration(): Suite<CalibrationResult> {
-  return { name: 'calibration', run, tables, notes }
+  return { name: 'calibration', run, tables, notes, numbers }
 }
 
 async function run(context: SuiteContext): Promise<{ result: CalibrationResult }> {
@@ -154,4 +155,12 @@ function notes({ models }: CalibrationResult): string[] {
     'Bins of max p(y|x) have equal widths; MCE is the gap of the worst bin, however few images it has.',
     ...scaling,
   ]
+}
+
+function numbers({ on, models: [{ asTrained, scaled }] }: CalibrationResult): NamedNumber[] {
+  const of = ({ bins, brier }: CalibrationErrors, when: string): NamedNumber[] => [
+    ...bins.map(({ count, ece }) => ({ name: `ECE, ${count} bins${when}`, value: ece, unit: 'percent' as const, on })),
+    { name: `Brier${when}`, value: brier, unit: 'none', on },
+  ]
+  return [...of(asTrained, ''), ...('missing' in scaled ? [] : of(scaled.errors, ', scaled'))]
 }

@@ -14,6 +14,7 @@ import {
   describeMeasured,
   type MeasuredOn,
   measuredOn,
+  type NamedNumber,
   type ResultTable,
   type Suite,
   type SuiteContext,
@@ -59,7 +60,7 @@ export type ScoreResult = DetectionMetrics & { intervals: Record<keyof Detection
 
 /** How well each score of `scores.ts` tells the test images from each other set. Throws ConfigError without a set. */
 export function ood(options: OodSuiteOptions): Suite<OodResult> {
-  return { name: 'ood', usesGradients: true, run: (context) => run(context, options), tables, notes }
+  return { name: 'ood', usesGradients: true, run: (context) => run(context, options), tables, notes, numbers }
 }
 
 async function run(
@@ -205,4 +206,15 @@ function notes({ bootstrap, equalSizes, typicality }: OodResult): string[] {
 function withInterval(value: number, interval: Interval | undefined): Cell {
   if (!interval) return value.toFixed(4)
   return { value: value.toFixed(4), spread: interval.map((end) => end.toFixed(3)).join('–') }
+}
+
+function numbers({ sets }: OodResult): NamedNumber[] {
+  return sets.flatMap(({ on, models: [{ scores }] }) =>
+    (Object.entries(scores) as [ScoreName, ScoreResult][]).map(([score, { auroc }]) => ({
+      name: `AUROC of ${scoreLabels[score]} against ${on.data}`,
+      value: auroc,
+      unit: 'none' as const,
+      on,
+    })),
+  )
 }

@@ -19,6 +19,8 @@ export interface Suite<Result extends object = object> {
   run(context: SuiteContext): Promise<SuiteOutput<Result>>
   /** The result in words and numbers. */
   tables(result: Result): ResultTable[]
+  /** What stands for the judged run where runs are compared, their seeds averaged. */
+  numbers?(result: Result): NamedNumber[]
   /** Definitions and protocol, a sentence or two each, that stand below the tables. */
   notes?(result: Result): string[]
 }
@@ -28,6 +30,16 @@ export interface SuiteOutput<Result extends object> {
   result: Result
   /** PNG files by name, `samples-buffer.png`; they are written beside eval.json into `eval/`. */
   pictures?: Pictures
+}
+
+/** One figure of a result, for `langevin compare`. */
+export interface NamedNumber {
+  /** The same in every run: "AUROC of log p(x) against svhn". */
+  name: string
+  value: number
+  /** How to write it. */
+  unit: 'percent' | 'nats' | 'none'
+  on: MeasuredOn
 }
 
 export type Pictures = Readonly<Record<string, Uint8Array>>

@@ -4,7 +4,7 @@ import type { Recipe } from './recipe.ts'
  *  default, alltrain1: data, samples and labelled images are batches of their own for the norms, as here. Not taken
  *  over: it tests without the noise that it trains with. */
 export const jempp: Recipe = {
-  title: 'JEM++: proximal SGLD, PYLD, informative start, batch norm, SGD (Yang & Ji, ICCV 2021)',
+  title: 'proximal SGLD, PYLD, informative start, batch norm, SGD (Yang & Ji, ICCV 2021)',
   source: 'sndnyang/JEMPP @fba6ba5, README.md and train_jempp.py',
   settings: {
     norm: 'batch',

@@ -3,7 +3,7 @@ import type { Recipe } from './recipe.ts'
 /** `train_maebm.py` with the arguments of scripts/majem_cifar10.sh (the README's command has noise 0 instead of 0.001);
  *  what those leave out is the script's default. Its limit on |loss| is 1e5, here 1e8 as of JEM. */
 export const mJem: Recipe = {
-  title: 'M-JEM: a scalar energy head, regularised, beside the classifier (Yang & Ji, PAKDD 2023)',
+  title: 'a scalar energy head, regularised, beside the classifier (Yang & Ji, PAKDD 2023)',
   source: 'sndnyang/mebm @e3d2d34, scripts/majem_cifar10.sh, train_maebm.py and utils.py',
   settings: {
     unconditional: true,

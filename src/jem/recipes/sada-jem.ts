@@ -3,7 +3,7 @@ import type { Recipe } from './recipe.ts'
 /** `train_sadajem.py` with the command of its README; what that leaves out is the script's default. Its limit on |loss| is
  *  1e5, here 1e8 as of JEM. */
 export const sadaJem: Recipe = {
-  title: 'SADA-JEM: sharpness-aware minimisation, no augmentation for p(x), 5 steps (Yang et al., CVPR 2023)',
+  title: 'sharpness-aware minimisation, no augmentation for p(x), 5 steps (Yang et al., CVPR 2023)',
   source: 'sndnyang/SADAJEM @9d8f3c7, readme.md, train_sadajem.py, sam.py and utils.py',
   settings: {
     norm: 'batch',

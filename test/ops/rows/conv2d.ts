@@ -4,7 +4,10 @@ import { conv2d, conv2dBoth } from '../../../src/ops/conv2d.ts'
 import { convolve, map } from '../host.ts'
 import { given, x } from '../samples.ts'
 
-import { bad, one, type Row, sums } from '../table.ts'
+import { bad, type Case, one, type Row, sums, twice } from '../table.ts'
+
+/** Of bf16 a backend may round the shortcut's result before it is added. */
+const shortcutSums: Case['tolerance'] = { ...sums, ...twice }
 
 const leaky = (slope: number) => (v: number) => (v > 0 ? v : slope * v)
 
@@ -49,6 +52,23 @@ export const convolutionRows: readonly Row[] = [
         { tolerance: sums, gradient: 'compare' },
       ),
       one(
+        [x([2, 4, 5, 2]), x([3, 3, 2, 3]), x([3]), x([2, 4, 5, 4]), x([1, 1, 4, 3]), x([3])],
+        (a, w, bias, sx, sw, sb) =>
+          conv2d(a, w, { bias, shortcut: { x: sx, weight: sw, bias: sb }, padding: 1, leakySlope: 0.2 }),
+        (a, w, bias, sx, sw, sb) => {
+          const shortcut = { x: sx, weight: sw, bias: sb }
+          return map(convolve(a, w, { bias, shortcut, stride: 1, padding: 1 }), leaky(0.2))
+        },
+        { tolerance: shortcutSums },
+      ),
+      one(
+        [x([2, 5, 6, 3]), x([3, 3, 3, 8]), x([2, 3, 3, 8]), x([2, 5, 6, 5]), x([1, 1, 5, 8])],
+        (a, w, residual, sx, sw) => conv2d(a, w, { residual, shortcut: { x: sx, weight: sw }, stride: 2, padding: 1 }),
+        (a, w, residual, sx, sw) =>
+          convolve(a, w, { residual, shortcut: { x: sx, weight: sw }, stride: 2, padding: 1 }),
+        { tolerance: shortcutSums },
+      ),
+      one(
         [given([1, 3, 3, 1], [1, 2, 3, 4, Number.NaN, 6, 7, 8, Infinity]), given([2, 2, 1, 1], [1, 1, 1, -1])],
         (a, w) => conv2d(a, w),
         (a, w) => convolve(a, w, { stride: 1, padding: 0 }),
@@ -68,6 +88,34 @@ export const convolutionRows: readonly Row[] = [
       ),
       bad(ShapeError, /conv2d: residual must be \[1, 6, 6, 4\] \(the output's shape\), got \[1, 8, 8, 4\]/, (t) =>
         conv2d(t([1, 8, 8, 3]), t([3, 3, 3, 4]), { residual: t([1, 8, 8, 4]) }),
+      ),
+      bad(
+        ShapeError,
+        /conv2d: shortcut.x must be \[1, 8, 8, channels\] \(with x's batch, height and width\), got \[1, 4, 4, 2\]/,
+        (t) => conv2d(t([1, 8, 8, 3]), t([3, 3, 3, 4]), { shortcut: { x: t([1, 4, 4, 2]), weight: t([1, 1, 2, 4]) } }),
+      ),
+      bad(
+        ShapeError,
+        /conv2d: shortcut.weight must be \[1, 1, 2, 4\] \(shortcut.x has 2 channels\), got \[3, 3, 2, 4\]/,
+        (t) => conv2d(t([1, 8, 8, 3]), t([3, 3, 3, 4]), { shortcut: { x: t([1, 8, 8, 2]), weight: t([3, 3, 2, 4]) } }),
+      ),
+      bad(ShapeError, /conv2d: shortcut.weight must have extents >= 1, got \[1, 1, 0, 4\]/, (t) =>
+        conv2d(t([1, 8, 8, 3]), t([3, 3, 3, 4]), { shortcut: { x: t([1, 8, 8, 0]), weight: t([1, 1, 0, 4]) } }),
+      ),
+      bad(ShapeError, /conv2d: shortcut.bias must be \[4\], got \[3\]/, (t) =>
+        conv2d(t([1, 8, 8, 3]), t([3, 3, 3, 4]), {
+          shortcut: { x: t([1, 8, 8, 2]), weight: t([1, 1, 2, 4]), bias: t([3]) },
+        }),
+      ),
+      bad(
+        ShapeError,
+        /conv2d: the shortcut's result \[1, 8, 8, 4\] must be of the output's shape \[1, 6, 6, 4\]; with a kernel of 2·padding \+ 1 it is/,
+        (t) => conv2d(t([1, 8, 8, 3]), t([3, 3, 3, 4]), { shortcut: { x: t([1, 8, 8, 2]), weight: t([1, 1, 2, 4]) } }),
+      ),
+      bad(DTypeError, /conv2d: shortcut.x must be f32 like x, got f64/, (t) =>
+        conv2d(t([1, 8, 8, 3]), t([1, 1, 3, 4]), {
+          shortcut: { x: t([1, 8, 8, 2], 'f64'), weight: t([1, 1, 2, 4]) },
+        }),
       ),
       bad(ShapeError, /conv2d: a 3×3 kernel does not fit x \[1, 2, 8, 3\] with padding 0/, (t) =>
         conv2d(t([1, 2, 8, 3]), t([3, 3, 3, 4])),
@@ -109,6 +157,18 @@ export const convolutionRows: readonly Row[] = [
           return [map(pre, leaky(0.1)), pre]
         },
         { tolerance: sums, gradient: 'compare' },
+      ),
+      one(
+        [x([2, 8, 8, 32]), x([3, 3, 32, 32]), x([32]), x([2, 8, 8, 16]), x([1, 1, 16, 32]), x([32])],
+        (a, w, bias, sx, sw, sb) => {
+          const shortcut = { x: sx, weight: sw, bias: sb }
+          return conv2dBoth(a, w, { bias, shortcut, padding: 1, stride: 2, leakySlope: 0.2 })
+        },
+        (a, w, bias, sx, sw, sb) => {
+          const pre = convolve(a, w, { bias, shortcut: { x: sx, weight: sw, bias: sb }, stride: 2, padding: 1 })
+          return [map(pre, leaky(0.2)), pre]
+        },
+        { tolerance: shortcutSums, gradient: 'compare' },
       ),
     ],
     bad: [

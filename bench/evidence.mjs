@@ -1,0 +1,167 @@
+// The evidence of the README: every recipe trained on digits and on clothes, judged, and put side by side.
+//
+//   node bench/evidence.mjs [--out runs/evidence] [--recipe NAMES] [--data NAMES] [--threads N] [--suite NAMES]
+//                          [--quick] [--plan]
+//
+// Four recipes × three seeds on MNIST and one on Fashion-MNIST, each with the small network and the settings below. MNIST is
+// bundled; Fashion-MNIST's training images are not (`langevin data get fashion-mnist`). A run takes about five minutes on
+// two quiet cores. Stopped at any moment, by Ctrl-C or kill -9, the same command goes on where it was: finished runs stay,
+// interrupted ones are resumed to the same bits, suites of `langevin eval` that judge the same checkpoint are kept. A run
+// that diverges for good is reported and left for `langevin compare` to count; the others go on. `--plan` only tells what
+// is there and what is to be done; `--quick` trains four steps each, to see that everything runs.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { suiteNames } from '../dist/cli/commands/eval.js'
+import { loadDataset, readCheckpoint } from '../dist/index.js'
+import { root } from './machine.mjs'
+
+const { values: options } = parseArgs({
+  options: {
+    out: { type: 'string', default: 'runs/evidence' },
+    recipe: { type: 'string' },
+    data: { type: 'string' },
+    threads: { type: 'string' },
+    suite: { type: 'string', default: suiteNames.join() },
+    quick: { type: 'boolean', default: false },
+    plan: { type: 'boolean', default: false },
+  },
+})
+
+/** What all runs share, instead of a network and a schedule that take days on a GPU. */
+const small = {
+  model: 'wrn-10-1',
+  steps: options.quick ? 4 : 600,
+  schedule: 'cosine',
+  warmupSteps: 20,
+  labelledBatch: 128,
+  cropPadding: 2,
+  validationSize: 1000, // for the temperature
+  checkpointEvery: 100,
+  evalEvery: 200,
+  ema: 0.99,
+}
+
+/** A network this narrow without norms learns slowly from the released start and learning rate. */
+const withoutNorm = { init: 'he', lr: 2e-3, sigma: 0.1 }
+
+/** What each recipe needs besides, at this scale. The baseline is the first: the others are judged beside it. */
+const recipes = {
+  classifier: withoutNorm,
+  // As the demo (src/cli/demo-recipe.ts): the classifier first, then p(x) gradually; 0.1 is the noise that the released
+  // help calls more stable; a small buffer, whose chains are visited often.
+  jem: {
+    ...withoutNorm,
+    ...{ pxStart: 150, pxRamp: 150, pxWeight: 0.3, classConditional: true, bufferSize: 500, sgldSteps: 15 },
+  },
+  'jem++': { warmupSteps: 50, bufferSize: 500 },
+  'sada-jem': { warmupSteps: 50, bufferSize: 500 },
+}
+
+const plan = [
+  // The bundled subset, also where the whole set is installed.
+  { data: 'mnist', source: 'bundled:mnist', seeds: [1, 2, 3] },
+  { data: 'fashion-mnist', source: 'fashion-mnist', seeds: [1] },
+]
+
+const wanted = (list, name) => list === undefined || list.split(',').includes(name)
+const runs = plan
+  .filter(({ data }) => wanted(options.data, data))
+  .flatMap(({ data, source, seeds }) =>
+    seeds.flatMap((seed) =>
+      Object.keys(recipes)
+        .filter((recipe) => wanted(options.recipe, recipe))
+        .map((recipe) => ({ data, source, seed, recipe, folder: join(options.out, `${data}-${recipe}-${seed}`) })),
+    ),
+  )
+
+function isThere(source) {
+  try {
+    loadDataset(source, { split: 'train', limit: 1 })
+    return true
+  } catch (error) {
+    if (error.code === 'DATA') return false
+    throw error
+  }
+}
+
+/** Iterations that a run has behind it; undefined where it has not begun. */
+function stepsOf(folder) {
+  if (!existsSync(join(folder, 'config.json'))) return undefined
+  try {
+    return readCheckpoint(folder).meta.trainer.step
+  } catch {
+    return 0 // killed before its first checkpoint
+  }
+}
+
+// Ctrl-C reaches the command as well, which saves and leaves; this script then leaves, too.
+let interrupted = false
+for (const name of ['SIGINT', 'SIGTERM']) process.on(name, () => (interrupted = true))
+
+/** Runs a command in this terminal; false where it failed. */
+async function langevin(...args) {
+  process.stderr.write(`\n$ langevin ${args.join(' ')}\n`)
+  const child = spawn(process.execPath, [join(root, 'dist/cli/main.js'), ...args], { stdio: 'inherit' })
+  const [status, signal] = await once(child, 'exit')
+  if (interrupted || signal) process.exit(130)
+  return status === 0
+}
+
+/** The settings of a recipe as a file for --config, which a reader can use as well. */
+function configOf(recipe) {
+  const path = join(options.out, `${recipe}.json`)
+  const text = `${JSON.stringify({ recipe, ...small, ...recipes[recipe] }, null, 2)}\n`
+  if (!existsSync(path)) writeFileSync(path, text)
+  else if (readFileSync(path, 'utf8') !== text) {
+    process.stderr.write(`${path} has other settings than this script: delete ${options.out}, or give another --out\n`)
+    process.exit(2)
+  }
+  return path
+}
+
+if (options.plan) {
+  for (const { folder } of runs) {
+    const steps = stepsOf(folder)
+    const judged = existsSync(join(folder, 'eval.json')) ? ', judged' : ''
+    process.stdout.write(`${folder}: ${steps === undefined ? 'to do' : `${steps} of ${small.steps} steps${judged}`}\n`)
+  }
+  process.exit(0)
+}
+
+mkdirSync(options.out, { recursive: true })
+const threads = options.threads === undefined ? [] : ['--threads', options.threads]
+const failed = []
+const absent = plan
+  .filter(({ data, source }) => runs.some((run) => run.data === data) && !isThere(source))
+  .map(({ data }) => data)
+for (const data of absent) {
+  process.stderr.write(
+    `the training images of ${data} are not here: langevin data get ${data}; going on without them\n`,
+  )
+  failed.push(data)
+}
+for (const { data, source, seed, recipe, folder } of runs) {
+  if (absent.includes(data)) continue
+  const steps = stepsOf(folder)
+  const begun = steps === undefined ? ['--data', source] : ['--resume']
+  const settings = ['--config', configOf(recipe), '--seed', String(seed), ...threads]
+  const trained = steps === small.steps || (await langevin('train', ...begun, '--out', folder, ...settings))
+  const baseline = join(options.out, `${data}-classifier-${seed}`)
+  const beside = recipe !== 'classifier' && stepsOf(baseline) === small.steps ? ['--baseline', baseline] : []
+  // Without noise for all, whatever each was trained with: else their numbers could not be put side by side.
+  const judging = ['--suite', options.suite, '--sigma', '0', ...beside]
+  if (!trained || !(await langevin('eval', '--run', folder, ...judging))) failed.push(folder)
+}
+for (const { data } of plan) {
+  const begun = runs.filter((run) => run.data === data && stepsOf(run.folder) !== undefined)
+  if (begun.length < 2) continue
+  const files = ['json', 'html'].flatMap((kind) => [`--${kind}`, join(options.out, `${data}.${kind}`)])
+  if (!(await langevin('compare', ...begun.map(({ folder }) => folder), ...files))) failed.push(`compare ${data}`)
+}
+if (failed.length > 0) {
+  process.stderr.write(`\nfailed: ${failed.join(', ')}\n`)
+  process.exit(1)
+}
