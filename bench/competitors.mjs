@@ -36,10 +36,17 @@ const heldToAvx2 = {
   pytorch: { ATEN_CPU_CAPABILITY: 'avx2', ONEDNN_MAX_CPU_ISA: 'AVX2', MKL_ENABLE_INSTRUCTIONS: 'AVX2' },
 }
 
+/** A peer on the first `settings.threads` cores. */
+export class Competitor extends Peer {
+  constructor(name, command, settings, environment) {
+    super(name, onCores(settings.threads, command), settings, environment)
+  }
+}
+
 /** Starts one on the first `settings.threads` cores; undefined where it is not here. isa: avx2, or what there is. */
 export function start(name, settings, isa) {
   const command = commands[name](settings.what)
-  return command && new Peer(name, onCores(settings.threads, command), settings, isa && heldToAvx2[name])
+  return command && new Competitor(name, command, settings, isa && heldToAvx2[name])
 }
 
 /** What PyTorch's oneDNN says it uses, by its verbose mode; undefined where it says nothing. */
