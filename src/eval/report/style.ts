@@ -24,7 +24,7 @@ dl,dd,figure{margin:0}
 .plots>figure,.pictures>figure,section>figure{background:var(--card);border:1px solid var(--line);border-radius:10px;
 padding:.9rem 1rem;min-width:0}
 .plots>figure:only-child{max-width:34rem}
-.pictures+figure{margin-top:1rem}
+.pictures+figure,figure+.plots,.plots+.pictures,.plots+.table,.pictures+.table{margin-top:1rem}
 .plots svg{display:block;width:100%;height:auto}
 figcaption{font-size:.88rem;color:var(--soft)}
 .plots figcaption{color:var(--ink);font-weight:600;margin-bottom:.4rem}
