@@ -7,6 +7,8 @@ import { fileURLToPath } from 'node:url'
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 
+const made = ['bench/results', 'README.md', 'docs/bench.md', 'docs/kernels.md', 'docs/images']
+
 function output(command, ...args) {
   const done = spawnSync(command, args, { cwd: root, encoding: 'utf8' })
   return done.status === 0 ? done.stdout.trim() : undefined
@@ -17,8 +19,8 @@ export function describeMachine() {
   return {
     date: new Date().toISOString(),
     commit: output('git', 'rev-parse', '--short', 'HEAD'),
-    /** Files that differ from the commit, results aside. */
-    modified: output('git', 'status', '--porcelain', '--', ':!bench/results', ':!README.md') !== '',
+    /** Whether files differ from the commit, results and what is made of them aside. */
+    modified: output('git', 'status', '--porcelain', '--', ...made.map((path) => `:!${path}`)) !== '',
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
     cores: availableParallelism(),
     memoryBytes: totalmem(),

@@ -1,12 +1,11 @@
-// Brings docs/reproduce.md up to date between its markers: what each recipe should take on a GPU, by arithmetic, and what an
-// iteration of it costs on a CPU, from the newest result of bench/recipes.mjs, or the one given.
+// Brings docs/reproduce.md up to date between its markers: what an iteration of each recipe costs on a CPU, from the newest
+// result of bench/recipes.mjs, or the one given. (What it should take on a GPU is bench/gpu/pages.mjs's.)
 // Usage: node bench/recipes-table.mjs [--check] [FILE.json]
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
-import { recipeConfig, recipeNames } from '../dist/index.js'
-import { predictRun } from './gpu/recipe-prediction.mjs'
 import { root } from './machine.mjs'
+import { Pages, table } from './pages/markdown.mjs'
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -14,35 +13,6 @@ const { values: options, positionals } = parseArgs({
 })
 
 const number = (value) => Math.round(value).toLocaleString('en')
-/** A prediction is no better than two digits. */
-const about = (value) => Number(value.toPrecision(2)).toLocaleString('en')
-
-function table(heads, rows) {
-  const line = (cells) => `| ${cells.join(' | ')} |`
-  return [line(heads), line(heads.map((_, i) => (i === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n')
-}
-
-function predicted() {
-  const rows = recipeNames.map((name) => {
-    const { iterationsPerEpoch, iterations, milliseconds, hours } = predictRun(recipeConfig(name))
-    const time = [
-      `${about(milliseconds)} ms`,
-      `${about((milliseconds * iterationsPerEpoch) / 1e3)} s`,
-      `${about(hours)} h`,
-    ]
-    return [`\`${name}\``, number(iterationsPerEpoch), number(iterations), ...time, '', '']
-  })
-  const heads = ['recipe', 'iterations an epoch', 'iterations', 'an iteration', 'an epoch', 'the run']
-  return table(
-    [
-      ...heads.slice(0, 3),
-      ...heads.slice(3).map((head) => `${head}, predicted`),
-      'an iteration, measured',
-      'the run, measured',
-    ],
-    rows,
-  )
-}
 
 function newest() {
   const folder = join(root, 'bench/results')
@@ -97,22 +67,5 @@ function measured(path) {
   ].join('\n')
 }
 
-function between(text, name, content) {
-  const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`]
-  const [from, to] = [text.indexOf(begin), text.indexOf(end)]
-  if (from < 0 || to < from) throw new Error(`docs/reproduce.md has no ${begin} … ${end}`)
-  return `${text.slice(0, from + begin.length)}\n${content}\n${text.slice(to)}`
-}
-
-const page = join(root, 'docs/reproduce.md')
-const before = readFileSync(page, 'utf8')
-const after = between(between(before, 'predicted', predicted()), 'cost', measured(positionals[0] ?? newest()))
-if (after === before) {
-  process.stdout.write('docs/reproduce.md is up to date\n')
-} else if (options.check) {
-  process.stderr.write('docs/reproduce.md is not up to date: run node bench/recipes-table.mjs\n')
-  process.exitCode = 1
-} else {
-  writeFileSync(page, after)
-  process.stdout.write('docs/reproduce.md\n')
-}
+const pages = new Pages('bench/recipes-table.mjs', options.check)
+pages.replaceParts('docs/reproduce.md', { cost: measured(positionals[0] ?? newest()) })

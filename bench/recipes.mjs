@@ -19,7 +19,7 @@ import {
   resetPeakMemory,
   setThreads,
 } from '../dist/index.js'
-import { inTurns, spread } from './competitors.mjs'
+import { inTurns, spread } from './figures.mjs'
 import { describeMachine, root } from './machine.mjs'
 
 const { values: options } = parseArgs({
@@ -40,7 +40,7 @@ const log = (line) => process.stderr.write(`${line}\n`)
 const machine = describeMachine()
 if (machine.loadAtStart > 0.5) log(`the machine is not quiet: load ${machine.loadAtStart} before the start`)
 setThreads(threads)
-const data = loadDataset('mnist', { split: 'train' })
+const data = loadDataset('bundled:mnist', { split: 'train' })
 const baseline = 'classifier'
 
 const contenders = recipeNames.map((name) => {

@@ -22,7 +22,7 @@ export function compare(counts, baseline) {
     if (!(expected > 0))
       return { ok: false, text: `FAILED ${kernel}: ${count} instructions, no baseline; see --update` }
     const change = count / expected - 1
-    const text = `${kernel}: ${count} instructions, ${(100 * change).toFixed(1)} % more than ${expected}`
+    const text = `${kernel}: ${count} instructions, ${change < 0 ? '' : '+'}${(100 * change).toFixed(1)} % against ${expected}`
     if (100 * count > (100 + percent) * expected) return { ok: false, text: `FAILED ${text}` }
     return {
       ok: true,

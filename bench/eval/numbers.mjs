@@ -1,6 +1,6 @@
 // What judging costs once the model has said what it says: seconds, on one thread of JavaScript.
 import { auroc, bootstrapIntervals, Detection, defaultConfig, detectionMetrics, Generator } from '../../dist/index.js'
-import { spread } from '../competitors.mjs'
+import { spread } from '../figures.mjs'
 
 /** Continuous scores; those of `shift` 1 are higher. */
 function scores(seed, count, shift) {
@@ -59,7 +59,15 @@ function report(names, few, histogramSets) {
     ),
   }
   return {
-    evaluation: { version: 1, run: {}, judgedAt: '2026-01-01T00:00', suites: { ood }, numbers: {}, pictures: {} },
+    evaluation: {
+      version: 1,
+      run: {},
+      judgedAt: '2026-01-01T00:00',
+      suites: { ood },
+      numbers: {},
+      baselines: {},
+      pictures: {},
+    },
     pictures: {},
     run: { config: defaultConfig, data: { name: 'x', count: 1 }, step: 1, weights: 'trained' },
     folder: 'x',

@@ -1,8 +1,10 @@
 // One whole JEM iteration: 20 SGLD steps on 64 chains of the replay buffer, then the train step on 192 images (p(x) of data
 // and of samples, p(y|x)), Adam. And what it costs as batch, width and number of steps grow. bf16, f32 master weights.
-import { defaultConfig, JemTrainer, synchronize } from '../../dist/index.js'
-import { median } from '../competitors.mjs'
-import { attempt, benchOptions, log, Results, startPyTorch } from './device.mjs'
+import { synchronize } from '../../dist/index.js'
+import { attempt, log, Results } from '../document.mjs'
+import { median } from '../figures.mjs'
+import { openTrainer } from '../trainer.mjs'
+import { benchOptions, startPyTorch } from './device.mjs'
 
 const options = benchOptions()
 const { device, tiny } = options
@@ -19,25 +21,8 @@ const sweeps = tiny
       ...[1, 5, 10, 40].map((steps) => ({ grows: 'steps', steps })),
     ]
 
-/** Random images: the cost does not depend on what they show. */
-function dataset() {
-  const { size, channels } = image
-  const count = tiny ? 40 : 2048
-  const images = Uint8Array.from({ length: count * size * size * channels }, () => Math.random() * 256)
-  const labels = Uint8Array.from({ length: count }, (_, i) => i % 10)
-  const classNames = Array.from({ length: 10 }, (_, i) => String(i))
-  const shape = { count, height: size, width: size, channels, classes: 10 }
-  return { name: 'random', split: 'train', images, labels, classNames, ...shape }
-}
-const data = dataset()
-
 async function measure({ net, batch, steps }) {
-  const config = {
-    ...defaultConfig,
-    ...{ model: net, batch, sgldSteps: steps, device, precision, samplerPrecision: precision },
-    ...{ bufferSize: tiny ? 20 : 10_000, validationSize: tiny ? 10 : 100, cropPadding: tiny ? 1 : 4 },
-  }
-  const trainer = new JemTrainer(config, data, device)
+  const trainer = openTrainer({ net, batch, steps, ...image, device, precision, tiny })
   try {
     await trainer.iterate()
     await trainer.iterate()
@@ -66,9 +51,11 @@ try {
   const row = { grows: 'nothing', ...usual, langevin: await attempt(() => measure(usual)) }
   if (pytorch) {
     row.pytorch = await attempt(async () => {
-      const asked = { ...usual, ...image, precision, seconds: tiny ? 0.01 : 2 }
-      const { seconds, sgldSeconds } = await pytorch.ask('iteration', asked)
-      return { seconds: median(seconds), sgldSeconds: median(sgldSeconds) }
+      await pytorch.ask('open', { ...usual, ...image, precision })
+      await pytorch.ask('run', { seconds: 0, steps: 2 })
+      const seconds = []
+      for (let i = 0; i < repeats; i++) seconds.push((await pytorch.ask('run', { seconds: 0, steps: 1 })).seconds)
+      return { seconds: median(seconds) }
     })
     row.ratio = row.pytorch.seconds / row.langevin.seconds || undefined
   }

@@ -1,13 +1,16 @@
-// Brings README.md and docs/kernels.md up to date between their markers, and the pictures in docs/images: from the
-// prediction, and from the newest gpu.json in bench/results that a GPU made, or the one given.
+// Brings README.md, docs/kernels.md and docs/reproduce.md up to date between their markers, and the pictures in docs/images:
+// from the prediction, and from the newest gpu.json in bench/results that a GPU made, or the one given.
 // Usage: node bench/gpu/pages.mjs [--check] [FILE.json]
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { recipeConfig, recipeNames } from '../../dist/index.js'
 import { root } from '../machine.mjs'
+import { Pages, table } from '../pages/markdown.mjs'
 import { distinctConvolutions, images, label, passesOf } from '../wide-resnet.mjs'
 import { ratioBars, rooflinePlot } from './plots.mjs'
 import { assumed, predictConvolution, predictIteration, predictStep } from './prediction.mjs'
+import { predictRun } from './recipe-prediction.mjs'
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -29,11 +32,6 @@ function newest() {
 const number = (value) => Math.round(value).toLocaleString('en')
 /** A prediction is no better than two digits. */
 const about = (value) => `about ${Number(value.toPrecision(2)).toLocaleString('en')}`
-
-function table(heads, rows) {
-  const line = (cells) => `| ${cells.join(' | ')} |`
-  return [line(heads), line(heads.map((_, i) => (i === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n')
-}
 
 /** Each convolution of WRN-28-10: shape as a product, what it must do, the floor, the prediction, the measurement. */
 function convolutionsTable(batch) {
@@ -109,6 +107,20 @@ function stepsTable() {
   )
 }
 
+/** A run of each recipe at the paper's scale. */
+function recipesTable() {
+  const rows = recipeNames.map((name) => {
+    const { iterationsPerEpoch, iterations, milliseconds, hours } = predictRun(recipeConfig(name))
+    const [iteration, epoch, run] = [milliseconds, (milliseconds * iterationsPerEpoch) / 1e3, hours].map((value) =>
+      Number(value.toPrecision(2)),
+    )
+    const predicted = [`${iteration} ms`, `${epoch} s`, `${run} h`]
+    return [`\`${name}\``, number(iterationsPerEpoch), number(iterations), ...predicted, unmeasured]
+  })
+  const heads = ['an iteration', 'an epoch', 'the run'].map((head) => `${head}, predicted`)
+  return table(['recipe', 'iterations an epoch', 'iterations', ...heads, 'the run, measured'], rows)
+}
+
 function provenance() {
   if (!document) return `No figure of a GPU has been measured yet; \`scripts/gpu.sh\` measures all of them.`
   const { gpu, date, commit, modified, convolutions, sgld, versions } = document
@@ -119,37 +131,14 @@ function provenance() {
   )
 }
 
-/** Writes a file, or with --check says that it is not what would be written. */
-function put(path, text) {
-  const full = join(root, path)
-  if (existsSync(full) && readFileSync(full, 'utf8') === text) return
-  if (options.check) {
-    process.stderr.write(`pages: ${path} is not up to date: run node bench/gpu/pages.mjs\n`)
-    process.exitCode = 1
-    return
-  }
-  writeFileSync(full, text)
-  process.stdout.write(`${path}\n`)
-}
-
-/** Replaces what stands between <!-- name:begin --> and <!-- name:end -->. */
-function replaceParts(path, parts) {
-  let text = readFileSync(join(root, path), 'utf8')
-  for (const [name, content] of Object.entries(parts)) {
-    const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`]
-    const [from, to] = [text.indexOf(begin), text.indexOf(end)]
-    if (from < 0 || to < from) throw new Error(`${path} has no ${begin} … ${end}`)
-    text = `${text.slice(0, from + begin.length)}\n${content}\n${text.slice(to)}`
-  }
-  put(path, text)
-}
-
-put('docs/images/gpu-roofline.svg', `${rooflinePlot(document)}\n`)
+const pages = new Pages('bench/gpu/pages.mjs', options.check)
+pages.put('docs/images/gpu-roofline.svg', `${rooflinePlot(document)}\n`)
 const bars = document?.sgld && ratioBars(document)
-if (bars) put('docs/images/gpu-sgld.svg', `${bars}\n`)
+if (bars) pages.put('docs/images/gpu-sgld.svg', `${bars}\n`)
 const picture = bars ? '\n\n![SGLD against PyTorch](docs/images/gpu-sgld.svg)' : ''
-replaceParts('README.md', { gpu: `${stepsTable()}\n\n${provenance()}${picture}` })
-replaceParts('docs/kernels.md', {
+pages.replaceParts('README.md', { gpu: `${stepsTable()}\n\n${provenance()}${picture}` })
+pages.replaceParts('docs/kernels.md', {
   'gpu-steps': `${stepsTable()}\n\n${provenance()}`,
   'gpu-convolutions': [convolutionsTable(64), convolutionsTable(256)].join('\n\n'),
 })
+pages.replaceParts('docs/reproduce.md', { predicted: recipesTable() })

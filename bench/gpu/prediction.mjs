@@ -90,19 +90,25 @@ export function predictStep(net, batch, precision = 'bf16') {
   return { microseconds, imageStepsPerSecond: (batch / microseconds) * 1e6, tflops: operations / microseconds / 1e6 }
 }
 
-/** One JEM iteration: 20 SGLD steps, then the train step on three batches and Adam: { milliseconds, sampling, training }. */
-export function predictIteration(net, batch, steps = 20) {
+/** Forward, to the input and to the weights, of one batch: microseconds of the convolutions. */
+export function predictPasses(net, batch) {
   const layers = convolutionsOf(net, images[net])
-  const training = sum(
-    layers.flatMap((layer) => passesOf(layer).map((pass) => 3 * predictConvolution(layer, pass, batch).microseconds)),
+  return sum(
+    layers.flatMap((layer) => passesOf(layer).map((pass) => predictConvolution(layer, pass, batch).microseconds)),
   )
+}
+
+/** Adam, and the copy of the parameters in bf16: microseconds. */
+export function predictUpdate(net) {
+  const layers = convolutionsOf(net, images[net])
   const parameters = sum(layers.map(({ cin, cout, kernel }) => kernel ** 2 * cin * cout + cout))
   // Adam moves 28 bytes a parameter, the bf16 copy 6.
-  const update = (34 * parameters) / (assumed.copy * assumed.copyShare) / 1e6
+  return (34 * parameters) / (assumed.copy * assumed.copyShare) / 1e6
+}
+
+/** One JEM iteration: 20 SGLD steps, then the train step on three batches and Adam: { milliseconds, sampling, training }. */
+export function predictIteration(net, batch, steps = 20) {
+  const training = 3 * predictPasses(net, batch) + predictUpdate(net)
   const sampling = steps * predictStep(net, batch).microseconds
-  return {
-    milliseconds: (sampling + training + update) / 1e3,
-    sampling: sampling / 1e3,
-    training: (training + update) / 1e3,
-  }
+  return { milliseconds: (sampling + training) / 1e3, sampling: sampling / 1e3, training: training / 1e3 }
 }

@@ -1,7 +1,7 @@
 // What a run of each recipe at the paper's scale should take on an H100, by the arithmetic of prediction.mjs: WRN-28-10, 50,000
 // images of CIFAR, products in bf16.
 import { convolutionsOf, images } from '../wide-resnet.mjs'
-import { assumed, predictConvolution, predictIteration, predictStep } from './prediction.mjs'
+import { assumed, predictPasses, predictStep, predictUpdate } from './prediction.mjs'
 
 const trainingImages = 50_000
 const net = 'wrn-28-10'
@@ -25,13 +25,6 @@ function normMicroseconds(batch) {
   return bytes / (assumed.copy * assumed.copyShare) / 1e6 + 9 * norms * assumed.boundary
 }
 
-/** Forward, to the input and to the weight, of one batch, without the update. */
-function lossMicroseconds(batch) {
-  const layers = convolutionsOf(net, images[net])
-  const passes = ['forward', 'dgrad', 'wgrad']
-  return sum(layers.flatMap((layer) => passes.map((pass) => predictConvolution(layer, pass, batch).microseconds)))
-}
-
 /** { iterationsPerEpoch, iterations, milliseconds (of an iteration), hours } of a configuration. */
 export function predictRun(config) {
   const { batch, labelledBatch, norm, pxWeight, sgldSteps, samRho, epochs, epochOf, validationSize } = config
@@ -39,10 +32,9 @@ export function predictRun(config) {
   const norms = (images_) => (norm === 'none' ? 0 : normMicroseconds(images_))
   const batches = pxWeight > 0 ? [batch, batch, labelled] : [labelled]
   const passes = samRho > 0 ? 2 : 1
-  const loss = passes * sum(batches.map((images_) => lossMicroseconds(images_) + norms(images_)))
+  const loss = passes * sum(batches.map((images_) => predictPasses(net, images_) + norms(images_)))
   const sampling = pxWeight > 0 ? sgldSteps * (predictStep(net, batch).microseconds + norms(batch)) : 0
-  const update = 1e3 * predictIteration(net, batch, 0).training - 3 * lossMicroseconds(batch)
-  const milliseconds = (sampling + loss + update) / 1e3
+  const milliseconds = (sampling + loss + predictUpdate(net)) / 1e3
   const iterationsPerEpoch = Math.floor((trainingImages - validationSize) / (epochOf === 'px' ? batch : labelled))
   const iterations = epochs * iterationsPerEpoch
   return { iterationsPerEpoch, iterations, milliseconds, hours: (iterations * milliseconds) / 3.6e6 }

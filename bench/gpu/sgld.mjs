@@ -16,9 +16,11 @@ import {
   uniform,
   withPrecision,
 } from '../../dist/index.js'
-import { inTurns, spread } from '../competitors.mjs'
+import { attempt, log, Results } from '../document.mjs'
+import { inTurns, spread } from '../figures.mjs'
+import { Kernels } from '../kernels/device.mjs'
 import { images, operationsPerImageStep } from '../wide-resnet.mjs'
-import { attempt, benchOptions, Kernels, log, Results, startPyTorch } from './device.mjs'
+import { benchOptions, startPyTorch } from './device.mjs'
 
 const options = benchOptions()
 const { device, tiny } = options

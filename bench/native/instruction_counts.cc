@@ -56,8 +56,8 @@ struct Kernels {
 
   /// Bias, LeakyReLU and sign bits, as the sampler calls it.
   void convolution() {
-    ops.conv2d(stream, view<In>(x), view<In>(weight), view<OptIn>(bias), OptIn{}, view<Out>(y), OptOut{},
-               view<OptOut>(signs), shape, kSlope);
+    ops.conv2d(stream, view<In>(x), view<In>(weight), view<OptIn>(bias), OptIn{}, OptIn{}, OptIn{}, OptIn{},
+               view<Out>(y), OptOut{}, view<OptOut>(signs), shape, 0, kSlope);
   }
   void inputGradient() {
     ops.conv2dBackwardInput(stream, view<In>(y), view<In>(weight), view<OptIn>(signs), OptIn{}, view<Out>(x), shape,

@@ -1,84 +1,75 @@
-"""One JEM iteration in PyTorch (released train_wrn_ebm.py), as a competitor of bench/gpu.
+"""One JEM iteration in PyTorch (released train_wrn_ebm.py), as a competitor of `npm run bench` and bench/gpu.
 
 `steps` SGLD steps on a batch, then one train step: mean f(x_q) - mean f(x_p) + cross-entropy on a batch of its own, three
-batches in all, and Adam. With bf16 the chain runs on a bf16 copy of the weights, made once an iteration, and the train
-step under autocast with float32 weights. On a GPU an SGLD step is a CUDA graph; the train step is eager.
+batches in all, and Adam. The chain runs on a copy of the weights that requires no gradient, made once an iteration (in
+bf16 where that is the precision); the train step runs with float32 weights, with bf16 under autocast. Modes: on a CPU
+eager, channels_first or channels_last; on a GPU an SGLD step is a CUDA graph and the train step eager.
 """
 import contextlib
-import copy
-import json
-import sys
 
 import torch
 import torch.nn.functional as F
 
-from jem import Jem, use_precision
-from serve import serve
-from timing import repeated
-
-settings = json.loads(sys.argv[1])
-device = settings.get("device", "cuda")
-torch.manual_seed(0)
+from jem import Jem
+from sgld import Chain
+from workload import Workload, bytes_of, device, in_graph, serve_workload
 
 
-def iteration(net, size, channels, batch, steps, precision, seconds):
-    """Seconds of one iteration, in slices; and of its SGLD chain alone."""
-    dtype = use_precision(precision)
-    model = Jem(net, 10, channels).to(device).to(memory_format=torch.channels_last)
-    fused = {"fused": True} if device == "cuda" else {}
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.999), **fused)
+class Iteration(Workload):
+    def __init__(self, net, size, channels, batch, steps, precision="fp32", **_):
+        super().__init__()
+        self.chain_steps = steps
+        self.chain = Chain(net, size, channels, batch, precision=precision)
+        self.model = Jem(net, 10, channels).to(device).to(memory_format=torch.channels_last)
+        fused = {"fused": True} if device == "cuda" else {}
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-4, betas=(0.9, 0.999), **fused)
+        self.data, self.labelled = (
+            (torch.rand(batch, channels, size, size, device=device) * 2 - 1).contiguous(
+                memory_format=torch.channels_last) for _ in range(2))
+        self.labels = torch.randint(0, 10, (batch,), device=device)
+        self.chain_step = in_graph(self.chain.step) if device == "cuda" else self.chain.step
+        self.step = self.step_of("eager")
 
-    def images():
-        x = torch.rand(batch, channels, size, size, device=device) * 2 - 1
-        return x.contiguous(memory_format=torch.channels_last)
+    def use_layout(self, layout):
+        self.chain.use_layout(layout)
+        self.model.to(memory_format=layout)
+        self.data, self.labelled = (images.contiguous(memory_format=layout) for images in (self.data, self.labelled))
 
-    def autocast():
-        return contextlib.nullcontext() if dtype == torch.float32 else torch.autocast(device, dtype=dtype)
+    def parameter_bytes(self):
+        return bytes_of(self.model)
 
-    sampler = copy.deepcopy(model).requires_grad_(False).to(dtype)
+    def autocast(self):
+        if self.chain.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(device, dtype=self.chain.dtype)
 
     @torch.no_grad()
-    def refresh():
-        for own, parameter in zip(sampler.parameters(), model.parameters()):
+    def refresh(self):
+        for own, parameter in zip(self.chain.model.parameters(), self.model.parameters()):
             own.copy_(parameter)
 
-    chains, data, labelled = images(), images(), images()
-    labels = torch.randint(0, 10, (batch,), device=device)
+    def prepare(self, mode):
+        return self.iteration
 
-    def step():
-        x = chains.detach().requires_grad_(True)
-        f = sampler(x).logsumexp(1).sum()
-        chains.add_(torch.autograd.grad(f, x)[0]).add_(torch.randn_like(chains), alpha=0.01)
+    def choose(self, seconds, wanted=None):
+        """With a chain of two steps: a whole iteration takes seconds, and many of them say no more of the modes."""
+        steps, self.chain_steps = self.chain_steps, 2
+        try:
+            return super().choose(seconds, wanted)
+        finally:
+            self.chain_steps = steps
 
-    chain_step = step
-    if device == "cuda":
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                step()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            step()
-        chain_step = graph.replay
-
-    def chain(_):
-        refresh()
-        for _ in range(steps):
-            chain_step()
-
-    def whole(i):
-        chain(i)
-        optimizer.zero_grad(set_to_none=True)
-        with autocast():
-            energy = model(chains).logsumexp(1).mean() - model(data).logsumexp(1).mean()
-            loss = energy + F.cross_entropy(model(labelled), labels)
+    def iteration(self):
+        self.refresh()
+        for _ in range(self.chain_steps):
+            self.chain_step()
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.autocast():
+            energy = self.model(self.chain.x).logsumexp(1).mean() - self.model(self.data).logsumexp(1).mean()
+            loss = energy + F.cross_entropy(self.model(self.labelled), self.labels)
         loss.backward()
-        optimizer.step()
-
-    return {"seconds": repeated(device, whole, seconds, slices=3),
-            "sgldSeconds": repeated(device, chain, seconds / 2, slices=3)}
+        self.optimizer.step()
 
 
-serve(device, {"iteration": iteration})
+if __name__ == "__main__":
+    serve_workload(Iteration)

@@ -1,7 +1,7 @@
 // The GPU as nvidia-smi tells it: what it is, and its clocks and power while something runs. Reads only.
 import { spawn, spawnSync } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { median } from '../../bench/competitors.mjs'
+import { median } from '../../bench/figures.mjs'
 
 const facts = {
   name: 'name',

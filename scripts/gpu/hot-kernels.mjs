@@ -2,7 +2,7 @@
 // and sum is exact, and compares the levels bit for bit. Short enough to run under compute-sanitizer.
 // Usage: node scripts/gpu/hot-kernels.mjs [--device cuda] [--tiny]
 import { parseArgs } from 'node:util'
-import { Kernels, sizeOf } from '../../bench/gpu/device.mjs'
+import { Kernels, sizeOf } from '../../bench/kernels/device.mjs'
 import { nativeDevice } from '../../dist/native/device.js'
 
 const { values: options } = parseArgs({
@@ -10,6 +10,8 @@ const { values: options } = parseArgs({
 })
 const { addon, ops } = nativeDevice(options.device)
 const kernels = new Kernels(options.device)
+// Winograd's transforms make fractions of whole numbers.
+addon.setPrecision('strict')
 
 /** The shapes of the reference nets, one of each kind; with few images. `shortcut`: channels of the 1×1 convolution that
  *  the forward pass adds. */

@@ -12,11 +12,23 @@ import type { NamedNumber, Pictures, ShowProgress, Suite, SuiteContext } from '.
 /** Raised whenever an eval.json of an older version could be misread. */
 const version = 1
 
+/** Which checkpoint of which run. */
+export interface JudgedCheckpoint {
+  recipe: string
+  model: string
+  data: string
+  step: number
+  weights: LoadedRun['weights']
+  seed: number
+}
+
 /** What eval.json holds. */
 export interface Evaluation {
   version: number
   /** The checkpoint that was judged. */
-  run: { model: string; data: string; step: number; weights: LoadedRun['weights']; seed: number }
+  run: JudgedCheckpoint
+  /** The baseline of each suite that had one. */
+  baselines: Record<string, JudgedCheckpoint>
   /** ISO 8601, of the newest suite. */
   judgedAt: string
   /** Results by suite. */
@@ -48,16 +60,10 @@ export async function judge(
   options: JudgeOptions,
 ): Promise<{ evaluation: Evaluation; pictures: Pictures }> {
   const context = contextOf(suites, options)
-  const { run } = options
   const evaluation: Evaluation = {
     version,
-    run: {
-      model: run.config.model,
-      data: run.data.name,
-      step: run.step,
-      weights: run.weights,
-      seed: run.config.seed,
-    },
+    run: checkpointOf(options.run),
+    baselines: {},
     judgedAt: '',
     suites: {},
     numbers: {},
@@ -69,11 +75,16 @@ export async function judge(
     const { result, pictures = {} } = await suite.run(context)
     evaluation.suites[suite.name] = result
     evaluation.numbers[suite.name] = suite.numbers?.(result) ?? []
+    if (options.baseline) evaluation.baselines[suite.name] = checkpointOf(options.baseline)
     if (Object.keys(pictures).length > 0) evaluation.pictures[suite.name] = Object.keys(pictures)
     Object.assign(all, pictures)
   }
   evaluation.judgedAt = new Date().toISOString()
   return { evaluation, pictures: all }
+}
+
+function checkpointOf({ config, data, step, weights }: LoadedRun): JudgedCheckpoint {
+  return { recipe: config.recipe, model: config.model, data: data.name, step, weights, seed: config.seed }
 }
 
 function contextOf(suites: readonly Suite[], options: JudgeOptions): SuiteContext {
@@ -131,9 +142,10 @@ export function saveEvaluation(
   const merged: Evaluation = isSame
     ? {
         ...evaluation,
+        baselines: { ...withoutKeys(before.baselines, evaluation.suites), ...evaluation.baselines },
         suites: { ...before.suites, ...evaluation.suites },
         numbers: { ...before.numbers, ...evaluation.numbers },
-        pictures: { ...before.pictures, ...evaluation.pictures },
+        pictures: { ...withoutKeys(before.pictures, evaluation.suites), ...evaluation.pictures },
       }
     : evaluation
   const all: Record<string, Uint8Array> = { ...pictures }
@@ -145,6 +157,10 @@ export function saveEvaluation(
   return { evaluation: merged, pictures: all }
 }
 
+function withoutKeys<T>(from: Record<string, T>, keys: object): Record<string, T> {
+  return Object.fromEntries(Object.entries(from).filter(([key]) => !(key in keys)))
+}
+
 /** Throws DataError where it is not an eval.json of this version. */
 export function readEvaluation(path: string): Evaluation {
   let found: Partial<Evaluation>
@@ -153,7 +169,8 @@ export function readEvaluation(path: string): Evaluation {
   } catch {
     throw new DataError(`${path} is not JSON`, { hint: 'move it away and judge the run again with langevin eval' })
   }
-  if (found?.version !== version || !found.run || !found.suites || !found.numbers || !found.pictures) {
+  const parts = ['run', 'baselines', 'suites', 'numbers', 'pictures'] as const
+  if (found?.version !== version || parts.some((part) => typeof found[part] !== 'object')) {
     throw new DataError(`${path} has evaluation version ${found?.version ?? 'none'}; this program reads ${version}`, {
       hint: 'move it away and judge the run again with langevin eval',
     })

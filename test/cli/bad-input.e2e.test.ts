@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { lockFolder } from '../../src/io/lock.ts'
+import { readSafetensors, writeSafetensors } from '../../src/io/safetensors.ts'
 import { memory } from '../../src/tensor/memory.ts'
 import { cifar, idx } from '../data/make-files.ts'
 import { temporaryFolder } from '../io/temporary-folder.ts'
@@ -210,6 +211,16 @@ describe('a run folder', () => {
     }
     rmSync(join(folder, 'x.png'))
     writeFileSync(join(run, 'checkpoint.previous.safetensors'), 'x')
+    writeFileSync(current, bytes)
+    const { tensors, metadata } = readSafetensors(current)
+    const newer = { ...metadata, langevin: metadata.langevin.replace(/"version":\d+/, '"version":99') }
+    writeSafetensors(current, tensors, newer)
+    for (const command of ['eval --run', 'compare']) {
+      expect(await refused(folder, [...command.split(' '), run])).toContain(
+        'checkpoint.safetensors has checkpoint version 99, written by a newer langevin; this program reads 1',
+      )
+    }
+    writeFileSync(current, '')
     for (const command of [['eval'], ['sample', '--out', join(folder, 'x.png')], ['train', '--resume']]) {
       const flag = command[0] === 'train' ? '--out' : '--run'
       expect(await refused(folder, [...command, flag, run])).toContain(`no checkpoint in ${run} can be read`)

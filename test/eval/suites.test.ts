@@ -185,7 +185,8 @@ describe('suites', { timeout: 60_000 }, () => {
 describe('eval.json', () => {
   const evaluation = (step: number, suites: Record<string, object>): Evaluation => ({
     version: 1,
-    run: { model: 'm', data: 'd', step, weights: 'trained', seed: 1 },
+    run: { recipe: 'jem', model: 'm', data: 'd', step, weights: 'trained', seed: 1 },
+    baselines: {},
     judgedAt: '2026-01-01T00:00:00.000Z',
     suites,
     numbers: {},

@@ -8,7 +8,7 @@ describe('a kernel that needs more instructions', () => {
   it('than 10 % over the baseline fails, and is named', () => {
     const { ok, text } = compare({ conv2d: 1_100_001, sgldUpdate: 200_000 }, baseline)
     expect(ok).toBe(false)
-    expect(text).toMatch(/^FAILED conv2d: 1100001 instructions, 10\.0 % more than 1000000$/m)
+    expect(text).toMatch(/^FAILED conv2d: 1100001 instructions, \+10\.0 % against 1000000$/m)
     expect(text).toMatch(/^ok +sgldUpdate/m)
   })
 

@@ -131,6 +131,9 @@ function openBaseline(folder: string, run: LoadedRun, device: Parameters<typeof 
         hint: 'give a baseline that was trained on the same data',
       })
     }
+    if (baseline.data.crc32 !== run.data.crc32) {
+      context.stderr.write(`notice: the baseline was trained on other images than the run: ${baseline.data.source}\n`)
+    }
     return baseline
   } catch (error) {
     baseline.model.dispose()
