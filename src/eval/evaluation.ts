@@ -130,35 +130,32 @@ function checkedTraining(data: Dataset, { data: known }: LoadedRun): Dataset {
 const pictureFolder = 'eval'
 
 /** Adds an evaluation to the folder's eval.json: suites that are there already are replaced, others kept where they judge
- *  the same checkpoint. Returns what the file now holds, with all its pictures. */
+ *  the same checkpoint and their pictures are still there. Returns what the file now holds, with all its pictures.
+ *  Throws DataError. */
 export function saveEvaluation(
   folder: string,
   evaluation: Evaluation,
   pictures: Pictures,
 ): { evaluation: Evaluation; pictures: Pictures } {
   const path = join(folder, 'eval.json')
+  const pathOf = (picture: string) => join(folder, pictureFolder, picture)
   const before = existsSync(path) ? readEvaluation(path) : undefined
-  const isSame = before !== undefined && JSON.stringify(before.run) === JSON.stringify(evaluation.run)
-  const merged: Evaluation = isSame
-    ? {
-        ...evaluation,
-        baselines: { ...withoutKeys(before.baselines, evaluation.suites), ...evaluation.baselines },
-        suites: { ...before.suites, ...evaluation.suites },
-        numbers: { ...before.numbers, ...evaluation.numbers },
-        pictures: { ...withoutKeys(before.pictures, evaluation.suites), ...evaluation.pictures },
-      }
-    : evaluation
+  const merged = structuredClone(evaluation)
   const all: Record<string, Uint8Array> = { ...pictures }
-  for (const name of Object.values(merged.pictures).flat())
-    all[name] ??= readFileSync(join(folder, pictureFolder, name))
+  if (before && JSON.stringify(before.run) === JSON.stringify(evaluation.run)) {
+    for (const name of Object.keys(before.suites)) {
+      const its = before.pictures[name] ?? []
+      if (name in evaluation.suites || !its.every((picture) => existsSync(pathOf(picture)))) continue
+      for (const part of ['baselines', 'suites', 'numbers', 'pictures'] as const) {
+        if (name in before[part]) Object.assign(merged[part], { [name]: before[part][name] })
+      }
+      for (const picture of its) all[picture] = readFileSync(pathOf(picture))
+    }
+  }
   if (Object.keys(pictures).length > 0) mkdirSync(join(folder, pictureFolder), { recursive: true })
-  for (const [name, png] of Object.entries(pictures)) writeFileAtomic(join(folder, pictureFolder, name), png)
+  for (const [name, png] of Object.entries(pictures)) writeFileAtomic(pathOf(name), png)
   writeFileAtomic(path, `${JSON.stringify(merged, null, 2)}\n`)
   return { evaluation: merged, pictures: all }
-}
-
-function withoutKeys<T>(from: Record<string, T>, keys: object): Record<string, T> {
-  return Object.fromEntries(Object.entries(from).filter(([key]) => !(key in keys)))
 }
 
 /** Throws DataError where it is not an eval.json of this version. */
@@ -170,7 +167,7 @@ export function readEvaluation(path: string): Evaluation {
     throw new DataError(`${path} is not JSON`, { hint: 'move it away and judge the run again with langevin eval' })
   }
   const parts = ['run', 'baselines', 'suites', 'numbers', 'pictures'] as const
-  if (found?.version !== version || parts.some((part) => typeof found[part] !== 'object')) {
+  if (found?.version !== version || parts.some((part) => !found[part])) {
     throw new DataError(`${path} has evaluation version ${found?.version ?? 'none'}; this program reads ${version}`, {
       hint: 'move it away and judge the run again with langevin eval',
     })
