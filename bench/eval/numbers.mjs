@@ -59,7 +59,15 @@ function report(names, few, histogramSets) {
     ),
   }
   return {
-    evaluation: { version: 1, run: {}, judgedAt: '2026-01-01T00:00', suites: { ood }, numbers: {}, pictures: {} },
+    evaluation: {
+      version: 1,
+      run: {},
+      judgedAt: '2026-01-01T00:00',
+      suites: { ood },
+      numbers: {},
+      baselines: {},
+      pictures: {},
+    },
     pictures: {},
     run: { config: defaultConfig, data: { name: 'x', count: 1 }, step: 1, weights: 'trained' },
     folder: 'x',

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
-import { CheckpointError, ConfigError } from '../errors.ts'
+import { CheckpointError, ConfigError, DataError } from '../errors.ts'
 import { readEventTimes } from '../io/tensorboard.ts'
 import { type CheckpointMeta, type DataDescription, readCheckpoint } from '../jem/checkpoint.ts'
 import type { JemConfig } from '../jem/config.ts'
@@ -59,8 +59,13 @@ export function readRunRecord(folder: string): RunRecord {
 
 function lengths(folder: string): { stepsPerEpoch: number | null; totalSteps: number | null } {
   const path = join(folder, 'config.json')
-  const { stepsPerEpoch = null, totalSteps = null } = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {}
-  return { stepsPerEpoch, totalSteps }
+  if (!existsSync(path)) return { stepsPerEpoch: null, totalSteps: null }
+  try {
+    const { stepsPerEpoch = null, totalSteps = null } = JSON.parse(readFileSync(path, 'utf8'))
+    return { stepsPerEpoch, totalSteps }
+  } catch {
+    throw new DataError(`${path} is not JSON`, { hint: 'put it back as langevin train wrote it, or move it away' })
+  }
 }
 
 /** From the wall times of the event file: checkpoints and validation are in it, interruptions are not. */

@@ -12,11 +12,23 @@ import type { NamedNumber, Pictures, ShowProgress, Suite, SuiteContext } from '.
 /** Raised whenever an eval.json of an older version could be misread. */
 const version = 1
 
+/** Which checkpoint of which run. */
+export interface JudgedCheckpoint {
+  recipe: string
+  model: string
+  data: string
+  step: number
+  weights: LoadedRun['weights']
+  seed: number
+}
+
 /** What eval.json holds. */
 export interface Evaluation {
   version: number
   /** The checkpoint that was judged. */
-  run: { model: string; data: string; step: number; weights: LoadedRun['weights']; seed: number }
+  run: JudgedCheckpoint
+  /** The baseline of each suite that had one. */
+  baselines: Record<string, JudgedCheckpoint>
   /** ISO 8601, of the newest suite. */
   judgedAt: string
   /** Results by suite. */
@@ -48,16 +60,10 @@ export async function judge(
   options: JudgeOptions,
 ): Promise<{ evaluation: Evaluation; pictures: Pictures }> {
   const context = contextOf(suites, options)
-  const { run } = options
   const evaluation: Evaluation = {
     version,
-    run: {
-      model: run.config.model,
-      data: run.data.name,
-      step: run.step,
-      weights: run.weights,
-      seed: run.config.seed,
-    },
+    run: checkpointOf(options.run),
+    baselines: {},
     judgedAt: '',
     suites: {},
     numbers: {},
@@ -69,11 +75,16 @@ export async function judge(
     const { result, pictures = {} } = await suite.run(context)
     evaluation.suites[suite.name] = result
     evaluation.numbers[suite.name] = suite.numbers?.(result) ?? []
+    if (options.baseline) evaluation.baselines[suite.name] = checkpointOf(options.baseline)
     if (Object.keys(pictures).length > 0) evaluation.pictures[suite.name] = Object.keys(pictures)
     Object.assign(all, pictures)
   }
   evaluation.judgedAt = new Date().toISOString()
   return { evaluation, pictures: all }
+}
+
+function checkpointOf({ config, data, step, weights }: LoadedRun): JudgedCheckpoint {
+  return { recipe: config.recipe, model: config.model, data: data.name, step, weights, seed: config.seed }
 }
 
 function contextOf(suites: readonly Suite[], options: JudgeOptions): SuiteContext {
@@ -119,28 +130,30 @@ function checkedTraining(data: Dataset, { data: known }: LoadedRun): Dataset {
 const pictureFolder = 'eval'
 
 /** Adds an evaluation to the folder's eval.json: suites that are there already are replaced, others kept where they judge
- *  the same checkpoint. Returns what the file now holds, with all its pictures. */
+ *  the same checkpoint and their pictures are still there. Returns what the file now holds, with all its pictures.
+ *  Throws DataError. */
 export function saveEvaluation(
   folder: string,
   evaluation: Evaluation,
   pictures: Pictures,
 ): { evaluation: Evaluation; pictures: Pictures } {
   const path = join(folder, 'eval.json')
+  const pathOf = (picture: string) => join(folder, pictureFolder, picture)
   const before = existsSync(path) ? readEvaluation(path) : undefined
-  const isSame = before !== undefined && JSON.stringify(before.run) === JSON.stringify(evaluation.run)
-  const merged: Evaluation = isSame
-    ? {
-        ...evaluation,
-        suites: { ...before.suites, ...evaluation.suites },
-        numbers: { ...before.numbers, ...evaluation.numbers },
-        pictures: { ...before.pictures, ...evaluation.pictures },
-      }
-    : evaluation
+  const merged = structuredClone(evaluation)
   const all: Record<string, Uint8Array> = { ...pictures }
-  for (const name of Object.values(merged.pictures).flat())
-    all[name] ??= readFileSync(join(folder, pictureFolder, name))
+  if (before && JSON.stringify(before.run) === JSON.stringify(evaluation.run)) {
+    for (const name of Object.keys(before.suites)) {
+      const its = before.pictures[name] ?? []
+      if (name in evaluation.suites || !its.every((picture) => existsSync(pathOf(picture)))) continue
+      for (const part of ['baselines', 'suites', 'numbers', 'pictures'] as const) {
+        if (name in before[part]) Object.assign(merged[part], { [name]: before[part][name] })
+      }
+      for (const picture of its) all[picture] = readFileSync(pathOf(picture))
+    }
+  }
   if (Object.keys(pictures).length > 0) mkdirSync(join(folder, pictureFolder), { recursive: true })
-  for (const [name, png] of Object.entries(pictures)) writeFileAtomic(join(folder, pictureFolder, name), png)
+  for (const [name, png] of Object.entries(pictures)) writeFileAtomic(pathOf(name), png)
   writeFileAtomic(path, `${JSON.stringify(merged, null, 2)}\n`)
   return { evaluation: merged, pictures: all }
 }
@@ -153,7 +166,8 @@ export function readEvaluation(path: string): Evaluation {
   } catch {
     throw new DataError(`${path} is not JSON`, { hint: 'move it away and judge the run again with langevin eval' })
   }
-  if (found?.version !== version || !found.run || !found.suites || !found.numbers || !found.pictures) {
+  const parts = ['run', 'baselines', 'suites', 'numbers', 'pictures'] as const
+  if (found?.version !== version || parts.some((part) => !found[part])) {
     throw new DataError(`${path} has evaluation version ${found?.version ?? 'none'}; this program reads ${version}`, {
       hint: 'move it away and judge the run again with langevin eval',
     })

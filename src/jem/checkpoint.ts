@@ -121,7 +121,8 @@ function parse(path: string): Omit<Checkpoint, 'warnings'> {
   const meta = parseMeta(metadata.langevin)
   if (meta === undefined) throw new CheckpointError(`${path} is not a checkpoint of a run`)
   if (meta.version !== version) {
-    throw new CheckpointError(`${path} has checkpoint version ${meta.version}; this program reads ${version}`)
+    const by = meta.version > version ? ', written by a newer langevin' : ''
+    throw new CheckpointError(`${path} has checkpoint version ${meta.version}${by}; this program reads ${version}`)
   }
   if (checksum(tensors) !== metadata.crc32) throw new CheckpointError(`${path} is damaged: its checksum does not match`)
   return { meta, tensors }

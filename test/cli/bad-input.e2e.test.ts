@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { lockFolder } from '../../src/io/lock.ts'
+import { readSafetensors, writeSafetensors } from '../../src/io/safetensors.ts'
 import { memory } from '../../src/tensor/memory.ts'
 import { cifar, idx } from '../data/make-files.ts'
 import { temporaryFolder } from '../io/temporary-folder.ts'
@@ -185,11 +186,19 @@ describe('a run folder', () => {
     expect(await refused(folder, [...fits, '--suite', 'acuracy'])).toMatch(
       /unknown suite 'acuracy'.*\n {2}hint: did you mean accuracy\?/,
     )
+    expect(await refused(folder, [...fits, '--out', join(data, 'x')])).toMatch(/cannot write to .*x: .*not a folder/)
     expect(await refused(folder, [...fits, '--images', '19'])).toMatch(/19 test images, fewer than the 20 bins/)
     expect(await refused(folder, [...fits, '--sigma', '-1'])).toContain('--sigma must be a number >= 0, got "-1"')
     expect(await refused(folder, [...fits, '--baseline', empty])).toContain(`no checkpoint in ${empty}`)
     writeFileSync(join(run, 'eval.json'), '{"version": 2}')
+    expect(await refused(folder, ['compare', run])).toContain('eval.json has evaluation version 2')
     expect(await refused(folder, fits)).toMatch(/eval\.json has evaluation version 2; this program reads 1\n {2}hint: /)
+    rmSync(join(run, 'eval.json'))
+    writeFileSync(join(run, 'metrics.jsonl'), '{"step": 1}\n{"st\n')
+    expect(await refused(folder, fits)).toContain('metrics.jsonl: line 2 is not JSON')
+    expect(await refused(folder, ['compare', run, run])).toContain(`${run} is given twice`)
+    writeFileSync(join(run, 'config.json'), '{')
+    expect(await refused(folder, ['compare', run])).toContain('config.json is not JSON')
   })
 
   it('with a damaged checkpoint gives the one before, and says so; with two, an error', async () => {
@@ -210,6 +219,16 @@ describe('a run folder', () => {
     }
     rmSync(join(folder, 'x.png'))
     writeFileSync(join(run, 'checkpoint.previous.safetensors'), 'x')
+    writeFileSync(current, bytes)
+    const { tensors, metadata } = readSafetensors(current)
+    const newer = { ...metadata, langevin: metadata.langevin.replace(/"version":\d+/, '"version":99') }
+    writeSafetensors(current, tensors, newer)
+    for (const command of ['eval --run', 'compare']) {
+      expect(await refused(folder, [...command.split(' '), run])).toContain(
+        'checkpoint.safetensors has checkpoint version 99, written by a newer langevin; this program reads 1',
+      )
+    }
+    writeFileSync(current, '')
     for (const command of [['eval'], ['sample', '--out', join(folder, 'x.png')], ['train', '--resume']]) {
       const flag = command[0] === 'train' ? '--out' : '--run'
       expect(await refused(folder, [...command, flag, run])).toContain(`no checkpoint in ${run} can be read`)

@@ -14,7 +14,8 @@ function evaluation(accuracy: number, on: Partial<MeasuredOn> = {}): Evaluation 
   const numbers: NamedNumber[] = [{ name: 'accuracy', value: accuracy, unit: 'percent', on: measured }]
   return {
     version: 1,
-    run: { model: 'wrn-10-1', data: 'mnist', step: 100, weights: 'trained', seed: 1 },
+    run: { recipe: 'jem', model: 'wrn-10-1', data: 'mnist', step: 100, weights: 'trained', seed: 1 },
+    baselines: {},
     judgedAt: '',
     suites: { accuracy: {} },
     numbers: { accuracy: numbers },

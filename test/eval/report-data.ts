@@ -88,7 +88,10 @@ export function syntheticReport(): EvaluationReport {
   return {
     evaluation: {
       version: 1,
-      run: { model: 'wrn-10-1', data: 'mnist', step: 2400, weights: 'average', seed: 1 },
+      run: { recipe: 'jem', model: 'wrn-10-1', data: 'mnist', step: 2400, weights: 'average', seed: 1 },
+      baselines: {
+        ood: { recipe: 'classifier', model: 'wrn-10-1', data: 'mnist', step: 2400, weights: 'trained', seed: 1 },
+      },
       judgedAt: '2026-11-05T14:20:11.000Z',
       suites: { accuracy, calibration, ood },
       numbers: {},

@@ -22,7 +22,15 @@ describe('report page', () => {
     // Reliability of run, run scaled and baseline; a histogram for each score; training curves.
     expect(document.querySelectorAll('svg')).toHaveLength(3 + 6 + 4)
     const text = document.querySelector('main')?.textContent ?? ''
-    for (const shown of ['95.85 %', '97.20 %', '0.1811', '1.234', 'uniform <noise>', 'moving average of the weights']) {
+    for (const shown of [
+      '95.85 %',
+      '97.20 %',
+      '0.1811',
+      '1.234',
+      'uniform <noise>',
+      'moving average of the weights',
+      'Baseline: classifier',
+    ]) {
       expect(text).toContain(shown)
     }
     // Scores of two models against three sets, two rows of accuracy, three of calibration.

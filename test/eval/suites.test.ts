@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Dataset, takeImages } from '../../src/data/dataset.ts'
@@ -185,7 +185,8 @@ describe('suites', { timeout: 60_000 }, () => {
 describe('eval.json', () => {
   const evaluation = (step: number, suites: Record<string, object>): Evaluation => ({
     version: 1,
-    run: { model: 'm', data: 'd', step, weights: 'trained', seed: 1 },
+    run: { recipe: 'jem', model: 'm', data: 'd', step, weights: 'trained', seed: 1 },
+    baselines: {},
     judgedAt: '2026-01-01T00:00:00.000Z',
     suites,
     numbers: {},
@@ -202,6 +203,11 @@ describe('eval.json', () => {
     expect(readEvaluation(join(folder, 'eval.json'))).toEqual(saved.evaluation)
     expect(Object.keys(saved.pictures).sort()).toEqual(['a.png', 'b.png'])
     expect(saved.pictures['a.png'].toString()).toBe('a')
+    // A suite whose picture has gone would be a report with a hole.
+    rmSync(join(folder, 'eval', 'a.png'))
+    expect(saveEvaluation(folder, evaluation(1, { b: { x: 3 } }), pictures('b')).evaluation.suites).toEqual({
+      b: { x: 3 },
+    })
     expect(saveEvaluation(folder, evaluation(2, { b: {} }), pictures('b')).evaluation.suites).toEqual({ b: {} })
   })
 

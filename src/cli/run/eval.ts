@@ -1,21 +1,23 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { hasTestPart, placeOf } from '../../data/catalog.ts'
 import { conversionTo } from '../../data/convert.ts'
 import { type Dataset, takeImages } from '../../data/dataset.ts'
 import { checkSameSize } from '../../data/ood.ts'
 import type { DatasetName } from '../../data/sources.ts'
 import { ConfigError, DataError } from '../../errors.ts'
-import { type Evaluation, judge, readEvaluation, saveEvaluation } from '../../eval/evaluation.ts'
+import { judge, readEvaluation, saveEvaluation } from '../../eval/evaluation.ts'
 import type { TrainingPoint } from '../../eval/plots.ts'
+import type { EvaluationReport } from '../../eval/report/evaluation.ts'
 import { accuracy } from '../../eval/suites/accuracy.ts'
 import { calibration } from '../../eval/suites/calibration.ts'
 import { ood } from '../../eval/suites/ood.ts'
 import { defaultEpsilons, robustness } from '../../eval/suites/robustness.ts'
 import { samples } from '../../eval/suites/samples.ts'
-import { cellText, type Pictures, type Suite } from '../../eval/suites/suite.ts'
+import { cellText, type Suite } from '../../eval/suites/suite.ts'
 import { writeFileAtomic } from '../../io/atomic.ts'
 import { discard } from '../../io/discard.ts'
+import { fileError } from '../../io/file-error.ts'
 import type { DataDescription } from '../../jem/checkpoint.ts'
 import { defaultConfig } from '../../jem/config.ts'
 import type { LoadedRun } from '../../jem/loadRun.ts'
@@ -75,8 +77,10 @@ export async function runEval(options: EvalOptions, context: CliContext): Promis
   const run = openRun(options.run, device, context)
   let baseline: LoadedRun | undefined
   try {
-    // What is there already is read first, so that a file of another version is told before the work.
+    // What could fail at the end is tried first: judging may take hours.
+    refuseUnwritable(out)
     if (existsSync(join(out, 'eval.json'))) readEvaluation(join(out, 'eval.json'))
+    const curves = readMetrics(join(options.run, 'metrics.jsonl'))
     baseline = options.baseline === undefined ? undefined : openBaseline(options.baseline, run, device, context)
     const seed = options.seed ?? run.config.seed
     const test = testSet(run, options, seed, context)
@@ -95,7 +99,7 @@ export async function runEval(options: EvalOptions, context: CliContext): Promis
         return work(progress.update).finally(progress.finish)
       },
     })
-    await save(out, options.run, run, judged)
+    await save(out, { ...judged, run, folder: options.run, curves, defaults: defaultConfig })
     const json = `${JSON.stringify(judged.evaluation, null, 2)}\n`
     if (options.json === '-') {
       context.stdout.write(json)
@@ -131,6 +135,9 @@ function openBaseline(folder: string, run: LoadedRun, device: Parameters<typeof 
         hint: 'give a baseline that was trained on the same data',
       })
     }
+    if (baseline.data.crc32 !== run.data.crc32) {
+      context.stderr.write(`notice: the baseline was trained on other images than the run: ${baseline.data.source}\n`)
+    }
     return baseline
   } catch (error) {
     baseline.model.dispose()
@@ -138,32 +145,48 @@ function openBaseline(folder: string, run: LoadedRun, device: Parameters<typeof 
   }
 }
 
+/** Throws DataError unless the folder can be written to, or made. */
+function refuseUnwritable(folder: string): void {
+  let place = resolve(folder)
+  while (!existsSync(place)) place = dirname(place)
+  try {
+    if (!statSync(place).isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' })
+    accessSync(place, constants.W_OK)
+  } catch (error) {
+    throw fileError('write to', folder, error)
+  }
+}
+
 /** eval.json, its pictures, and the report made from both. */
-async function save(
-  out: string,
-  folder: string,
-  run: LoadedRun,
-  judged: { evaluation: Evaluation; pictures: Pictures },
-): Promise<void> {
+async function save(out: string, judged: EvaluationReport): Promise<void> {
   const { renderEvaluation } = await import('../../eval/report/evaluation.ts')
   const created = mkdirSync(out, { recursive: true })
   try {
     const saved = saveEvaluation(out, judged.evaluation, judged.pictures)
-    const html = renderEvaluation({ ...saved, run, folder, curves: metricsOf(folder), defaults: defaultConfig })
-    writeFileAtomic(join(out, 'report.html'), html)
+    writeFileAtomic(join(out, 'report.html'), renderEvaluation({ ...judged, ...saved }))
   } catch (error) {
     if (created) discard(created)
     throw error
   }
 }
 
-/** The lines of a run's metrics.jsonl; none where it is missing. A last line that is being written is left out. */
-function metricsOf(folder: string): TrainingPoint[] {
-  const path = join(folder, 'metrics.jsonl')
+/** The lines of a run's metrics.jsonl; none where it is missing. A last line that is being written is left out. Throws
+ *  DataError. */
+function readMetrics(path: string): TrainingPoint[] {
   if (!existsSync(path)) return []
   const text = readFileSync(path, 'utf8')
   const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n')
-  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as TrainingPoint)
+  return lines
+    .filter((line) => line !== '')
+    .map((line, i) => {
+      try {
+        return JSON.parse(line) as TrainingPoint
+      } catch {
+        throw new DataError(`${path}: line ${i + 1} is not JSON`, {
+          hint: 'move the file away to judge without curves',
+        })
+      }
+    })
 }
 
 function testSet(run: LoadedRun, options: EvalOptions, seed: number, context: CliContext): Dataset {

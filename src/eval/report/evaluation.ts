@@ -33,6 +33,7 @@ export function renderEvaluation({ evaluation, pictures, run, folder, curves, de
       runSection({
         model: config.model,
         data: `${data.name} (${data.count.toLocaleString('en-US')} images, ${data.height}×${data.width}×${data.channels})`,
+        recipe: config.recipe,
         steps: step,
         weights,
       }),

@@ -77,8 +77,12 @@ export function tablesOf<Result extends object>(
   { tables, notes }: Pick<Suite<Result>, 'tables' | 'notes'>,
   result: Result,
 ): string {
-  const below = (notes?.(result) ?? []).map((note) => `<p class="note">${escapeHtml(note)}</p>`)
-  return tables(result).map(table).join('') + below.join('')
+  return tables(result).map(table).join('') + (notes?.(result) ?? []).map(note).join('')
+}
+
+/** Small print. */
+export function note(text: string): string {
+  return `<p class="note">${escapeHtml(text)}</p>`
 }
 
 /** Names and values without a head. */

@@ -1,8 +1,9 @@
-import type { Evaluation } from '../evaluation.ts'
+import type { Evaluation, JudgedCheckpoint } from '../evaluation.ts'
+import { count } from '../format.ts'
 import type { Pictures } from '../suites/suite.ts'
 import { accuracySection } from './accuracy.ts'
 import { calibrationSection } from './calibration.ts'
-import type { Section } from './html.ts'
+import { note, type Section } from './html.ts'
 import { oodSection } from './ood.ts'
 import { robustnessSection } from './robustness.ts'
 import { samplesSection } from './samples.ts'
@@ -21,8 +22,16 @@ function section<Result>(title: string, html: (result: Result, pictures: Picture
 }
 
 /** The sections of an evaluation's suites, from nothing but their results and pictures. */
-export function evaluationSections({ suites }: Evaluation, pictures: Pictures): Section[] {
+export function evaluationSections({ suites, baselines }: Evaluation, pictures: Pictures): Section[] {
   return Object.entries(suiteSections)
     .filter(([name]) => name in suites)
-    .map(([name, { title, html }]) => ({ title, html: html(suites[name], pictures) }))
+    .map(([name, { title, html }]) => ({
+      title,
+      html: html(suites[name], pictures) + (name in baselines ? note(describeBaseline(baselines[name])) : ''),
+    }))
+}
+
+function describeBaseline({ recipe, model, data, step, weights, seed }: JudgedCheckpoint): string {
+  const which = weights === 'average' ? 'moving average of the weights' : 'trained weights'
+  return `Baseline: ${recipe}, ${model} on ${data}, step ${count(step)}, ${which}, seed ${seed}.`
 }
