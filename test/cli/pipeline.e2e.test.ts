@@ -71,6 +71,20 @@ describe('from training to judgement', { timeout: 120_000 }, () => {
     expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('FPR at 95 % TPR')
     expect(snapshot(run)).toEqual(before)
 
+    const probed = join(folder, 'probed')
+    const { stdout: told } = await done(
+      `eval --run ${run} --suite robustness,samples --out ${probed} --attack-images 8 --attack-steps 2 --epsilons 8,64 ` +
+        '--epsilons-l2 none --samples 4 --sample-steps 2 --chains 2 --chain-steps 4',
+    )
+    expect(told).toContain('Accuracy under attacks in L∞, ε in 1/255 of [0, 1]')
+    expect(told).toContain('Such numbers overstate the robustness of randomised defences')
+    expect(told).toContain('Nearest training images')
+    const { suites, pictures } = JSON.parse(readFileSync(join(probed, 'eval.json'), 'utf8'))
+    expect(suites.robustness.on).toMatchObject({ split: 'test', images: 8, sigma: 0 })
+    expect(suites.samples).toMatchObject({ bufferSize: 16, longChains: { chains: 2 } })
+    for (const png of [...pictures.robustness, ...pictures.samples]) decode(readFileSync(join(probed, 'eval', png)))
+    expect(readFileSync(join(probed, 'report.html'), 'utf8').match(/data:image\/png/g)).toHaveLength(8)
+
     // A suite that is judged again replaces its result; the others stay.
     await done(`eval --run ${run} --suite accuracy --sigma 0 --out ${out}`)
     const again = JSON.parse(readFileSync(join(out, 'eval.json'), 'utf8')).suites

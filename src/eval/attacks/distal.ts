@@ -16,18 +16,19 @@ import type { AttackLoss } from './losses.ts'
 import { expectCount } from './pgd.ts'
 
 export interface DistalOptions {
-  /** Default 100. */
+  /** Default 200. */
   steps?: number
-  /** L2 length of a step in 1/255 of [0, 1]; default 25.5, that is 0.1 of [0, 1]. */
+  /** L2 length of a step in 1/255 of [0, 1]; default 255, that is 1 in [0, 1]. */
   stepSize?: number
   signal?: AbortSignal
   onProgress?: (steps: number) => void
 }
 
 /**
- * Distal adversarials (Schott et al. 2018, arXiv 1805.09190; JEM §5.4): from uniform noise, steps up the
- * gradient of log p(y|x), of one length in L2, inside the image range. Where a model is sure of images that show
- * nothing, its p(y|x) tells little far from the data. The papers give no step sizes; these are ours.
+ * Distal adversarials (Schott et al. 2018, arXiv 1805.09190; JEM §5.4): from uniform noise, steps up the gradient of log
+ * p(y|x), of one length in L2, inside the image range. Where a model is sure of images that show nothing, its p(y|x)
+ * tells little far from the data. The papers give no step sizes; these are ours: on the MNIST net of `langevin demo` 200
+ * such steps bring every digit to p > 0.98, while 300 of a tenth of the length leave one at 0.01.
  * Gives one image for each label, and p(label|x) of it. Throws ConfigError.
  */
 export async function distalAdversarials(
@@ -35,7 +36,7 @@ export async function distalAdversarials(
   labels: Int32Array,
   size: ImageSize,
   generator: Generator,
-  { steps = 100, stepSize = 25.5, signal, onProgress }: DistalOptions = {},
+  { steps = 200, stepSize = 255, signal, onProgress }: DistalOptions = {},
 ): Promise<{ images: Images; confidence: Float64Array }> {
   expectCount('steps', steps)
   const { device } = classifier

@@ -24,12 +24,12 @@ dl,dd,figure{margin:0}
 .plots>figure,.pictures>figure,section>figure{background:var(--card);border:1px solid var(--line);border-radius:10px;
 padding:.9rem 1rem;min-width:0}
 .plots>figure:only-child{max-width:34rem}
-.pictures+figure{margin-top:1rem}
+.pictures+figure,figure+.plots,.plots+.pictures,.plots+.table,.pictures+.table{margin-top:1rem}
 .plots svg{display:block;width:100%;height:auto}
 figcaption{font-size:.88rem;color:var(--soft)}
 .plots figcaption{color:var(--ink);font-weight:600;margin-bottom:.4rem}
 .pictures>figure>figcaption,section>figure>figcaption{margin-top:.6rem}
-.frame{display:grid;grid-template-columns:auto minmax(0,max-content)}
+.frame{display:grid;grid-template-columns:auto minmax(0,max-content);justify-content:start}
 .frame img{display:block;max-width:100%;height:auto;image-rendering:pixelated;border-radius:3px;grid-column:2}
 .frame .rows{grid-column:1;grid-row:1;display:flex;flex-direction:column;justify-content:space-around;
 padding-right:.5rem;font-size:.78rem;color:var(--soft);justify-self:end}

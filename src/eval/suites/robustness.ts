@@ -126,10 +126,13 @@ async function run(context: SuiteContext, options: RobustnessOptions): Promise<S
     )
     result.masking.push({ model: name, ...report })
     const labels = Int32Array.from({ length: plain.classes }, (_, k) => k)
-    const { images: found, confidence } = await context.progress(`distal adversarials of ${name}`, 100, (onProgress) =>
-      distalAdversarials(plain, labels, data, new Generator(seed, 'attack', distalStream), {
-        ...{ steps: 100, signal: context.signal, onProgress },
-      }),
+    const { images: found, confidence } = await context.progress(
+      `distal adversarials of ${name}`,
+      distalSteps,
+      (onProgress) =>
+        distalAdversarials(plain, labels, data, new Generator(seed, 'attack', distalStream), {
+          ...{ steps: distalSteps, signal: context.signal, onProgress },
+        }),
     )
     const picture = `distal-${name}.png`
     pictures[picture] = pngGrid(found, plain.classes)
@@ -137,6 +140,8 @@ async function run(context: SuiteContext, options: RobustnessOptions): Promise<S
   }
   return { result, pictures }
 }
+
+const distalSteps = 200
 
 /** Streams of the purpose `attack`, whose stream 0 has the random starts. */
 const refinementStream = 1
@@ -253,7 +258,7 @@ function tables({ on, curves, masking, distal, minimalDistances }: RobustnessRes
       ),
     },
     {
-      caption: `Distal adversarials: p(y|x) of images made from uniform noise to maximise it, one a class, seed ${on.seed}`,
+      caption: `Distal adversarials: p(y|x) of images made from uniform noise to maximise it, one a class, ${distalSteps} steps, seed ${on.seed}`,
       head: ['model', 'mean p(y|x)', 'above 0.9'],
       rows: distal.map(({ model, confidence }) => [
         model,
