@@ -4,11 +4,12 @@
 //                          [--quick] [--plan]
 //
 // Four recipes × three seeds on MNIST and one on Fashion-MNIST, each with the small network and the settings below. MNIST is
-// bundled; Fashion-MNIST's training images are not (`langevin data get fashion-mnist`). A run takes about five minutes on
-// two quiet cores. Stopped at any moment, by Ctrl-C or kill -9, the same command goes on where it was: finished runs stay,
-// interrupted ones are resumed to the same bits, suites of `langevin eval` that judge the same checkpoint are kept. A run
-// that diverges for good is reported and left for `langevin compare` to count; the others go on. `--plan` only tells what
-// is there and what is to be done; `--quick` trains four steps each, to see that everything runs.
+// bundled; Fashion-MNIST's training images are not (`langevin data get fashion-mnist`). An iteration takes at most about a
+// second of one core's time, so that a run is made to end within five minutes on two quiet cores. Stopped at any moment, by
+// Ctrl-C or kill -9, the same command goes on where it was: finished runs stay, interrupted ones are resumed to the same
+// bits, suites of `langevin eval` that judge the same checkpoint are kept. A run that diverges for good is reported and
+// left for `langevin compare` to count; the others go on. `--plan` only tells what is there and what is to be done;
+// `--quick` trains four steps each, to see that everything runs.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'

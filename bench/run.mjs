@@ -6,8 +6,8 @@
 // warm, then measured in turns (ours, theirs, ours, theirs …), a slice of some seconds each. A figure is the median over the
 // slices, with the lowest and the highest; a ratio is the median of the pairs' ratios. Before that the competitors load our
 // weights and check our gradient. A complete run brings README.md and docs/bench.md up to date. --quick: fewer and shorter
-// slices, fewer rows, neither memory nor scaling; under 2 minutes. --tiny: the smallest sizes, which prove the program and
-// measure nothing.
+// slices, fewer rows, neither memory nor scaling. --tiny: the smallest sizes, which prove the program and measure
+// nothing.
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, renameSync } from 'node:fs'
 import { availableParallelism } from 'node:os'

@@ -112,7 +112,7 @@ export function scalingTable({ scaling }) {
 /** Machine, versions, date, commit, method. */
 export function provenance(document, path) {
   const { rows, limits, cpu, cores, threads, date, commit, modified, versions, rounds, secondsPerSlice } = document
-  const { quick, loadAtStart, missing, oneDnnIsa } = document
+  const { quick, loadAtStart, missing, oneDnnIsa, totalSeconds } = document
   const sides = rows.flatMap((row) => row.sides)
   const version = (name) => sides.find((side) => side.name === name && side.version)?.version
   const [pytorch, tfjs] = [version('pytorch'), version('tfjs')]
@@ -121,13 +121,14 @@ export function provenance(document, path) {
       `${date.slice(0, 10)}, commit ${commit}${modified ? ' with changes' : ''}` +
       `${quick ? ', a quick run' : ''}` +
       `${loadAtStart > 0.5 ? `, on a machine that was not quiet (load ${loadAtStart})` : ''}.`,
-    `${cpu}, ${cores} cores; langevin ${versions.langevin} (${own(rows[0]).isa}), Node ${versions.node}, g++ ${versions.gxx}` +
+    `${cpu}, ${cores} cores; langevin ${versions.langevin} (${sides[0]?.isa}), Node ${versions.node}, g++ ${versions.gxx}` +
       `${pytorch ? `; PyTorch ${pytorch}${oneDnnIsa?.usual ? ` (oneDNN: ${oneDnnIsa.usual})` : ''}, the fastest of its modes` : ''}` +
       `${tfjs ? `; tfjs ${tfjs}` : ''}.`,
     limits &&
-      `FMA peak ${limits.gflops} GFLOP/s and copy ${limits.copyGBs} GB/s (bytes read and written), measured in the same run.`,
+      `FMA peak ${limits.gflops} GFLOP/s and copy ${limits.copyGBs} GB/s (bytes read and written), measured in the same run; ` +
+        'operations are counted as direct convolutions do them.',
     ...(missing ?? []).map((line) => `${line}.`),
-    `Data: [${path}](PATH).`,
+    `${totalSeconds ? `${Math.round(totalSeconds / 60)} minutes in all. ` : ''}Data: [${path}](PATH).`,
   ]
   return parts.filter(Boolean).join(' ')
 }

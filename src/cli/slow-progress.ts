@@ -1,3 +1,4 @@
+import type { ShowProgress } from '../eval/suites/suite.ts'
 import type { Output } from './context.ts'
 import { createProgress, type Progress } from './progress.ts'
 
@@ -17,5 +18,13 @@ export function slowProgress(
     finish() {
       progress?.finish()
     },
+  }
+}
+
+/** Shows pieces of work as `slowProgress` does, one after another. */
+export function showProgress(stream: Output): ShowProgress {
+  return (label, total, work) => {
+    const progress = slowProgress({ stream, total, label })
+    return work(progress.update).finally(progress.finish)
   }
 }

@@ -7,8 +7,8 @@ import { cast } from './cast.ts'
 
 /**
  * Of products of f32 tensors:
- * - `fp32`: f32 throughout. The CPU device computes 3×3 convolutions of stride 1 by Winograd's F(4×4, 3×3) where that is
- *   less work: a few times the rounding of the direct sum (docs/architecture.md, Precision).
+ * - `fp32`: f32 throughout. The CPU device computes 3×3 convolutions by Winograd's minimal filtering where that is less
+ *   work: about 2.5 times the rounding of the direct sum (docs/architecture.md, Precision).
  * - `strict`: f32, each convolution summed as it is defined. On a GPU: fp32, which is strict there.
  * - `tf32`: operands rounded to TF32 (10 bits of mantissa, relative error 2⁻¹¹), sums in f32. On the CPU device: fp32.
  * - `bf16`: operands rounded to bf16 (7 bits, 2⁻⁸), sums in f32, results bf16: activations take half the memory.

@@ -7,7 +7,7 @@
 // convolution_engine.h   the loops, and the fused epilogues
 // convolution_narrow.h   the input gradient to 1 to 4 channels
 // convolution_weight.h   the weight gradient
-// convolution_winograd.h forward and input gradient of 3×3 layers of stride 1, with a quarter of the multiply-adds
+// convolution_winograd.h forward and input gradient of 3×3 layers with fewer multiply-adds, unless strict
 //
 // Operations: 2·batch·outHeight·outWidth·cout·cin·kh·kw for each of the three. Bytes: input, output and weights once,
 // plus residual and sign bits; at 16 channels and 3×3 taps that is 36 FLOP a byte, so that all but 1×1 convolutions and
@@ -122,11 +122,42 @@ static void activate(Stream& stream, S* y, uint8_t* signs, int64_t n, ComputeOf<
   });
 }
 
-/// Whether a convolution, or its input gradient, goes Winograd's way: convolution_winograd.h.
-template <class T>
-static bool takesWinograd(const Stream& stream, const ConvShape& s, int64_t sourceChannels, int64_t outChannels) {
-  return sizeof(T) == sizeof(float) && !stream.strict() && s.kh == 3 && s.kw == 3 && s.stride == 1 && s.padding == 1 &&
-         worthWinograd(s.height, s.width, sourceChannels, outChannels);
+/// By Winograd's minimal filtering where that is less work, if at all: false where the direct kernels must do it.
+template <class Scheme, class S, class Epilogue>
+static bool tryWinograd(Stream& stream, const WinogradShape& shape, double taps, const SourceView<S>& source,
+                        const WeightView<S>& weights, bool turned, const Epilogue& epilogue) {
+  if (!worthWinograd<Scheme>(shape, taps)) return false;
+  convolveWinograd<Scheme>(stream, shape, source, weights, turned, epilogue);
+  return true;
+}
+
+/// Whether there is a scheme for it: 3×3 taps, padding 1, stride 1 or 2.
+static bool suitsWinograd(const Stream& stream, const ConvShape& s) {
+  return !stream.strict() && s.kh == 3 && s.kw == 3 && s.padding == 1 && s.stride <= 2;
+}
+
+template <class S, class Epilogue>
+static bool forwardByWinograd(Stream& stream, const ConvShape& s, const SourceView<S>& source,
+                              const WeightView<S>& weights, const Epilogue& epilogue) {
+  if constexpr (sizeof(ComputeOf<S>) == sizeof(float)) {
+    if (!suitsWinograd(stream, s)) return false;
+    const WinogradShape shape{s.batch, s.height, s.width, s.cin, s.outHeight(), s.outWidth(), s.cout};
+    return s.stride == 1 ? tryWinograd<Winograd4>(stream, shape, 9, source, weights, false, epilogue)
+                         : tryWinograd<WinogradStride2>(stream, shape, 9, source, weights, false, epilogue);
+  }
+  return false;
+}
+
+template <class S, class Epilogue>
+static bool backwardByWinograd(Stream& stream, const ConvShape& s, const SourceView<S>& source,
+                               const WeightView<S>& weights, const Epilogue& epilogue) {
+  if constexpr (sizeof(ComputeOf<S>) == sizeof(float)) {
+    if (!suitsWinograd(stream, s)) return false;
+    const WinogradShape shape{s.batch, s.outHeight(), s.outWidth(), s.cout, s.height, s.width, s.cin};
+    return s.stride == 1 ? tryWinograd<Winograd4>(stream, shape, 9, source, weights, true, epilogue)
+                         : tryWinograd<WinogradStride2Gradient>(stream, shape, 2.25, source, weights, true, epilogue);
+  }
+  return false;
 }
 
 /// `residual` may be y itself: an element is read before it is written, by whom it is written.
@@ -152,11 +183,7 @@ static void convolutionForward(Stream& stream, In x, In weight, OptIn bias, OptI
     separateSigns = epilogue.signs;
     epilogue.signs = nullptr, epilogue.slope = 1;
   }
-  if (takesWinograd<T>(stream, s, s.cin, s.cout)) {
-    if constexpr (sizeof(T) == sizeof(float)) {
-      convolveWinograd(stream, s.batch, s.height, s.width, source, s.cin, weights, false, epilogue);
-    }
-  } else {
+  if (!forwardByWinograd(stream, s, source, weights, epilogue)) {
     Arena arena = planArena(stream, s, 1, s.stride, 0);
     Plan<T> plan;
     plan.g = forwardGeometry(s, merge, arena);
@@ -177,11 +204,7 @@ static void convolutionBackwardInput(Stream& stream, In dy, In weight, OptIn sig
   const WeightView<S> weights{weight.as<S>(s.weightCount()), s.cin * s.cout, 1, s.cout};
   if (inputs == 0) return;
   const bool narrowImage = s.stride == 1 && s.cin <= kNarrowChannels;
-  if constexpr (sizeof(T) == sizeof(float)) {
-    if (!narrowImage && takesWinograd<T>(stream, s, s.cout, s.cin)) {
-      return convolveWinograd(stream, s.batch, s.height, s.width, source, s.cout, weights, true, epilogue);
-    }
-  }
+  if (!narrowImage && backwardByWinograd(stream, s, source, weights, epilogue)) return;
   Arena arena = planArena(stream, s, least(s.stride, s.height) * least(s.stride, s.width), 1,
                           narrowImage ? s.weightCount() * static_cast<int64_t>(sizeof(T)) : 0);
   Plan<T> plan;

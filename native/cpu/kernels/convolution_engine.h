@@ -52,21 +52,29 @@ struct ForwardEpilogue {
   }
 
   LANGEVIN_INLINE void vectorColumn(const PixelRun& run, const T* sums, int64_t i, int64_t n) const {
-    const Vec<T> b = bias ? loadLanes<T>(bias + run.channel + i, n) : Vec<T>::zero();
-    const Vec<T> scale = Vec<T>::broadcast(slope);
-    const bool activated = signs || slope != 1;
+    const Vec<T> constant = constantOf(run.channel + i, n);
     int64_t base = run.pixel * channels + run.channel + i;
     for (int64_t p = 0; p < run.pixels; ++p, base += run.step * channels) {
-      Vec<T> z = Vec<T>::load(sums + p * run.width + i) + b;
-      if (residual) z = z + loadLanes<T>(residual + base, n);
-      if (pre) storeLanes(z, pre + base, n);
-      if (activated) {
-        const uint32_t bits = positiveBits(z);
-        if (signs) std::memcpy(signs + base / 8, &bits, static_cast<size_t>(n / 8));
-        z = select(bits, z, scale * z);
-      }
-      storeLanes(z, y + base, n);
+      finish(Vec<T>::load(sums + p * run.width + i), constant, base, n);
     }
+  }
+
+  /// What is the same for all pixels of n channels.
+  LANGEVIN_INLINE Vec<T> constantOf(int64_t channel, int64_t n) const {
+    return bias ? loadLanes<T>(bias + channel, n) : Vec<T>::zero();
+  }
+
+  /// n elements of the output from element `base` on.
+  LANGEVIN_INLINE void finish(Vec<T> sum, Vec<T> constant, int64_t base, int64_t n) const {
+    Vec<T> z = sum + constant;
+    if (residual) z = z + loadLanes<T>(residual + base, n);
+    if (pre) storeLanes(z, pre + base, n);
+    if (signs || slope != 1) {
+      const uint32_t bits = positiveBits(z);
+      if (signs) std::memcpy(signs + base / 8, &bits, static_cast<size_t>(n / 8));
+      z = select(bits, z, Vec<T>::broadcast(slope) * z);
+    }
+    storeLanes(z, y + base, n);
   }
 };
 
@@ -109,14 +117,18 @@ struct BackwardEpilogue {
   }
 
   LANGEVIN_INLINE void vectorColumn(const PixelRun& run, const T* sums, int64_t i, int64_t n) const {
-    const Vec<T> scale = Vec<T>::broadcast(slope);
     int64_t base = run.pixel * channels + run.channel + i;
     for (int64_t p = 0; p < run.pixels; ++p, base += run.step * channels) {
-      Vec<T> v = Vec<T>::load(sums + p * run.width + i);
-      if (signs) v = select(bitsAt(base, n), v, scale * v);
-      if (add) v = v + loadLanes<T>(add + base, n);
-      storeLanes(v, dx + base, n);
+      finish(Vec<T>::load(sums + p * run.width + i), Vec<T>::zero(), base, n);
     }
+  }
+
+  LANGEVIN_INLINE Vec<T> constantOf(int64_t, int64_t) const { return Vec<T>::zero(); }
+
+  LANGEVIN_INLINE void finish(Vec<T> v, Vec<T>, int64_t base, int64_t n) const {
+    if (signs) v = select(bitsAt(base, n), v, Vec<T>::broadcast(slope) * v);
+    if (add) v = v + loadLanes<T>(add + base, n);
+    storeLanes(v, dx + base, n);
   }
 };
 

@@ -1,75 +1,75 @@
-// 3×3 convolutions of stride 1 and padding 1, and their input gradients, by Winograd's F(4×4, 3×3): a quarter of the
-// multiply-adds of the direct kernel, in f32. The input gradient is a convolution of dy with the kernel turned by 180°
-// and its channels exchanged. convolution_winograd_transform.h has the mathematics, convolution_winograd_plan.h the
-// blocking.
+// 3×3 convolutions with padding 1, and their input gradients, by Winograd's minimal filtering, in f32: at stride 1 with
+// a quarter of the multiply-adds of the direct kernel, at stride 2 with 25/36 of them. The input gradient at stride 1
+// is a convolution of dy with the kernel turned by 180° and its channels exchanged. convolution_winograd_transform.h
+// has the mathematics, convolution_winograd_plan.h the blocking.
 //
-// Operations of a tile of 16 pixels: 36·cin·cout multiply-adds instead of 144·cin·cout, and per vector of channels 144
-// operations for a patch and 130 for its outputs. Bytes: input and output once, as in the direct kernel, and the
-// transformed patches and products to and from L2, 4.6 KB a tile and vector of each; patches or weights, whichever are
-// fewer bytes, once to L3.
+// Bytes: input and output once, as in the direct kernel; transformed patches and products to and from L2, 2.3 KB a tile
+// and vector of each at stride 1; of patches and weights, whichever are fewer bytes, once to L3.
 #pragma once
 #include "convolution_engine.h"
 #include "convolution_winograd_plan.h"
 
 namespace langevin::LANGEVIN_ISA {
 
-/// The 6×6 pixels from (row, column) on, `source` in memory, of `count` channels, to `patch` [36][16], zeros where
-/// there is no pixel or channel.
-template <class S>
-LANGEVIN_INLINE void copyPatch(const WinogradPlan& p, const SourceView<S>& x, const S* source, int64_t row,
-                               int64_t column, int64_t count, float* patch) {
-  const int64_t begin = most(0, -column), end = least(kWinogradPatch, p.width - column);
-  for (int64_t i = 0; i < kWinogradPatch; ++i, source += x.row, patch += kWinogradPatch * kChannelBlock) {
-    if (row + i < 0 || row + i >= p.height) {
-      zeroFill(patch, kWinogradPatch * kChannelBlock);
-      continue;
-    }
-    zeroFill(patch, begin * kChannelBlock);
-    for (int64_t j = begin; j < end; ++j) {
-      float* const pixel = patch + j * kChannelBlock;
-      if (count == kChannelBlock) {
-        copyChannels(pixel, source + j * x.pixel, kChannelBlock, 1);
-      } else {
-        zeroFill(pixel, kChannelBlock);
-        copyChannels(pixel, source + j * x.pixel, count, 1);
+/// Bᵀ d of the columns [first, first + columns) of one vector of channels, to strip [points][columns][lanes]: `source`
+/// is the first pixel; rows [begin, end) of a patch are inside of the image, and the channels below `count`. `whole`:
+/// all of them are.
+template <class Scheme, bool whole, class S>
+LANGEVIN_INLINE void transformColumns(const WinogradPlan& p, const SourceView<S>& x, const S* source, int64_t first,
+                                      int64_t columns, int64_t begin, int64_t end, int64_t count, float* strip) {
+  constexpr int L = Lane::lanes;
+  for (int64_t c = 0; c < columns; ++c, source += x.pixel, strip += L) {
+    Lane d[Scheme::patch], sums[Scheme::points];
+    const bool inside = first + c >= 0 && first + c < p.sourceWidth;
+    if (inside) {
+#pragma GCC unroll 6
+      for (int i = 0; i < Scheme::patch; ++i) {
+        if constexpr (whole) {
+          d[i] = Lane::load(source + i * x.row);
+        } else {
+          d[i] = i >= begin && i < end ? loadLanes<float>(source + i * x.row, count) : Lane::zero();
+        }
       }
+      Scheme::input(d, sums);
     }
-    zeroFill(patch + end * kChannelBlock, (kWinogradPatch - end) * kChannelBlock);
+#pragma GCC unroll 6
+    for (int i = 0; i < Scheme::points; ++i) (inside ? sums[i] : Lane::zero()).store(strip + i * columns * L);
   }
 }
 
-/// Transforms the patches of tiles [first, last) to v, where tile `first` lies at 0.
-template <class S>
-static void transformPatches(const WinogradPlan& p, const SourceView<S>& x, int64_t first, int64_t last, float* v) {
-  for (int64_t t = first; t < last; ++t, v += kChannelBlock) {
+/// Transforms the patches of tiles [first, last) to v, where tile `first` lies at 0. `strip` has room for p.stripCount
+/// floats.
+template <class Scheme, class S>
+static void transformPatches(const WinogradPlan& p, const SourceView<S>& x, int64_t first, int64_t last, float* v,
+                             float* strip) {
+  for (int64_t t = first; t < last;) {
     const TilePlace place = placeOf(p, t);
-    const int64_t row = place.row - 1, column = place.column - 1;  // padding
-    const bool inside =
-        row >= 0 && column >= 0 && row + kWinogradPatch <= p.height && column + kWinogradPatch <= p.width;
+    const int64_t tiles = least(last - t, p.tileColumns - place.tileColumn);
+    const int64_t columns = (tiles - 1) * Scheme::step + Scheme::patch;
+    const int64_t row = place.tileRow * Scheme::step + Scheme::offset;
+    const int64_t column = place.tileColumn * Scheme::step + Scheme::offset;
+    const int64_t begin = most(0, -row), end = least(Scheme::patch, p.sourceHeight - row);
     const S* source = x.data + place.image * x.image + row * x.row + column * x.pixel;
-    for (int64_t b = 0; b < p.blocks; ++b, source += kChannelBlock) {
-      const int64_t count = least(kChannelBlock, p.sourceChannels - b * kChannelBlock);
-      float* const target = v + b * p.patchBlock;
+    for (int64_t channel = 0; channel < p.blocks * kChannelBlock; channel += Lane::lanes) {
+      const int64_t count = most(0, least(Lane::lanes, p.sourceChannels - channel));
+      const bool whole = sizeof(S) == sizeof(float) && begin == 0 && end == Scheme::patch && count == Lane::lanes;
       if constexpr (sizeof(S) == sizeof(float)) {
-        if (inside && count == kChannelBlock) {
-          for (int k = 0; k < kChannelBlock; k += Lane::lanes) {
-            transformPatch(source + k, x.row, x.pixel, target + k, p.patchFrequency);
-          }
-          continue;
+        if (whole) {
+          transformColumns<Scheme, true>(p, x, source + channel, column, columns, begin, end, count, strip);
         }
       }
-      alignas(64) float patch[kFrequencies * kChannelBlock];
-      copyPatch(p, x, source, row, column, count, patch);
-      for (int k = 0; k < kChannelBlock; k += Lane::lanes) {
-        transformPatch(patch + k, kWinogradPatch * kChannelBlock, kChannelBlock, target + k, p.patchFrequency);
-      }
+      if (!whole) transformColumns<Scheme, false>(p, x, source + channel, column, columns, begin, end, count, strip);
+      const int64_t block = channel / kChannelBlock;
+      transformRows<Scheme>(strip, columns, tiles, v + block * p.patchBlock + channel % kChannelBlock, p.patchFrequency,
+                            kChannelBlock);
     }
+    t += tiles, v += tiles * kChannelBlock;
   }
 }
 
 /// Transforms the weights of a pair for blocks [firstBlock, lastBlock) to u, where block `firstBlock` lies at 0.
 /// `turned`: by 180°.
-template <class S>
+template <class Scheme, class S>
 static void transformWeights(const WinogradPlan& p, const WeightView<S>& w, bool turned, int64_t pair,
                              int64_t firstBlock, int64_t lastBlock, float* u) {
   const int64_t first = pair * kMaxVectors, output = first * Lane::lanes;
@@ -82,19 +82,19 @@ static void transformWeights(const WinogradPlan& p, const WeightView<S>& w, bool
                  taps + t * kChannelBlock * width);
     }
     for (int64_t i = 0; i < kChannelBlock * width; i += Lane::lanes) {
-      transformKernel(taps + i, kChannelBlock * width, u + i, p.weightFrequency);
+      transformKernel<Scheme>(taps + i, kChannelBlock * width, u + i, p.weightFrequency);
     }
   }
 }
 
-/// products[frequency][tile][pair] = or += Σ over `blocks` blocks of patches · weights. ahead(tile) is called for each
-/// tile in turn, spread over the work, to ask for memory that will be needed.
-template <class AskAhead>
+/// products[frequency][tile][pair] = or += Σ over `blocks` blocks of patches · weights. Meanwhile the kernels ask for
+/// `ahead`, and outputAhead(tile) is called for each tile in turn, spread over the work.
+template <class OutputAhead>
 static void multiplyFrequencies(const WinogradPlan& p, const TileKernels& kernels, int64_t tiles, int64_t blocks,
                                 int64_t width, const float* patches, const float* weights, float* products,
-                                bool accumulate, const AskAhead& ahead) {
-  for (int64_t f = 0; f < kFrequencies; ++f) {
-    for (int64_t t = f * tiles / kFrequencies; t < (f + 1) * tiles / kFrequencies; ++t) ahead(t);
+                                bool accumulate, Ahead ahead, const OutputAhead& outputAhead) {
+  for (int64_t f = 0; f < p.frequencies; ++f) {
+    for (int64_t t = f * tiles / p.frequencies; t < (f + 1) * tiles / p.frequencies; ++t) outputAhead(t);
     const float* const v = patches + f * p.patchFrequency;
     const float* const u = weights + f * p.weightFrequency;
     float* const m = products + f * p.productFrequency;
@@ -102,28 +102,38 @@ static void multiplyFrequencies(const WinogradPlan& p, const TileKernels& kernel
       const MultiplyKernel<float>& kernel = kernels.of(tiles - t);
       const float* segments[kMaxSegments];
       for (int r = 0; r < kernel.segments; ++r) segments[r] = v + (t + r * kernel.segment) * kChannelBlock;
-      kernel.run(segments, p.offsets, blocks, kChannelBlock, u, m + t * width, accumulate,
-                 {reinterpret_cast<const char*>(v), 0});
+      kernel.run(segments, p.offsets, blocks, kChannelBlock, u, m + t * width, accumulate, ahead);
+      ahead.next += ahead.step * (blocks * kChannelBlock / kAheadInterval);
       t += kernel.segment * kernel.segments;
     }
   }
 }
 
 /// The outputs of tiles [first, last) and a pair.
-template <class Epilogue>
+template <class Scheme, class Epilogue>
 static void transformOutputs(const WinogradPlan& p, int64_t first, int64_t last, int64_t pair, const float* products,
                              const Epilogue& epilogue) {
   constexpr int64_t L = Lane::lanes;
-  const int64_t vectors = least(kMaxVectors, p.vectors - pair * kMaxVectors);
+  constexpr int tile = Scheme::tile;
+  const int64_t vectors = least(kMaxVectors, p.vectors - pair * kMaxVectors), row = p.outWidth * p.outChannels;
   for (int64_t t = first; t < last; ++t) {
     const TilePlace place = placeOf(p, t);
-    const int64_t pixel = (place.image * p.height + place.row) * p.width + place.column;
     for (int64_t k = 0; k < vectors; ++k, products += L) {
       const int64_t channel = (pair * kMaxVectors + k) * L, count = least(L, p.outChannels - channel);
-      alignas(64) float y[kWinogradTile * kWinogradTile * L];
-      transformProducts(products, p.productFrequency, y);
+      if (count == L) {
+        const Lane constant = epilogue.constantOf(channel, L);
+        const int64_t base = place.pixel * p.outChannels + channel;
+        transformProducts<Scheme>(products, p.productFrequency, [&](int i, int j, Lane sum) {
+          if (i < place.rows && j < place.columns) {
+            epilogue.finish(sum, constant, base + i * row + j * p.outChannels, L);
+          }
+        });
+        continue;
+      }
+      float y[tile][tile * L];
+      transformProducts<Scheme>(products, p.productFrequency, [&](int i, int j, Lane sum) { sum.store(y[i] + j * L); });
       for (int64_t i = 0; i < place.rows; ++i) {
-        epilogue(PixelRun{pixel + i * p.width, 1, place.columns, channel, count, L}, y + i * kWinogradTile * L);
+        epilogue(PixelRun{place.pixel + i * p.outWidth, 1, place.columns, channel, count, L}, y[i]);
       }
     }
   }
@@ -131,36 +141,34 @@ static void transformOutputs(const WinogradPlan& p, int64_t first, int64_t last,
 
 /// Asks for the lines that transformOutputs will write.
 template <class Epilogue>
-LANGEVIN_INLINE void prefetchOutputs(const WinogradPlan& p, int64_t tile, int64_t pair, const Epilogue& epilogue) {
-  const TilePlace place = placeOf(p, tile);
-  const int64_t pixel = (place.image * p.height + place.row) * p.width + place.column;
+LANGEVIN_INLINE void prefetchOutputs(const WinogradPlan& p, int64_t t, int64_t pair, const Epilogue& epilogue) {
+  const TilePlace place = placeOf(p, t);
   const int64_t width = kMaxVectors * Lane::lanes, channel = pair * width;
+  const int64_t count = least(width, p.outChannels - channel);
   for (int64_t i = 0; i < place.rows; ++i) {
-    epilogue.prefetch(
-        PixelRun{pixel + i * p.width, 1, place.columns, channel, least(width, p.outChannels - channel), 0});
+    epilogue.prefetch(PixelRun{place.pixel + i * p.outWidth, 1, place.columns, channel, count, 0});
   }
 }
 
-/// Asks for the pixels that are the tile's own: those of its outputs.
+/// The rows of the patches of the group from tile `first` on, to be brought to L2 by so many requests.
 template <class S>
-LANGEVIN_INLINE void prefetchPatch(const WinogradPlan& p, const SourceView<S>& x, int64_t tile) {
-  if (tile >= p.tiles) return;
-  const TilePlace place = placeOf(p, tile);
-  const S* row = x.data + place.image * x.image + place.row * x.row + place.column * x.pixel;
-  constexpr int64_t line = 64 / sizeof(S);
-  for (int64_t i = 0; i < place.rows; ++i, row += x.row) {
-    for (int64_t k = 0; k < place.columns * x.pixel; k += line) __builtin_prefetch(row + k, 0, 2);
-  }
+LANGEVIN_INLINE Ahead patchesAhead(const WinogradPlan& p, const SourceView<S>& x, int64_t first, int64_t requests) {
+  if (first >= p.tiles) return {reinterpret_cast<const char*>(x.data), 0};
+  const TilePlace from = placeOf(p, first), to = placeOf(p, least(p.tiles, first + p.groupTiles) - 1);
+  const S* begin = x.data + from.image * x.image + least(p.sourceHeight, from.tileRow * p.step) * x.row;
+  const S* end = x.data + to.image * x.image + least(p.sourceHeight, (to.tileRow + 1) * p.step) * x.row;
+  return {reinterpret_cast<const char*>(begin),
+          most(64, ceilDivide((end - begin) * static_cast<int64_t>(sizeof(S)), requests))};
 }
 
 /// y = x convolved with w, turned by 180° or not, given to the epilogue. x's pixels must be dense.
-template <class S, class Epilogue>
-static void convolveWinograd(Stream& stream, int64_t batch, int64_t height, int64_t width, const SourceView<S>& x,
-                             int64_t sourceChannels, const WeightView<S>& w, bool turned, const Epilogue& epilogue) {
+template <class Scheme, class S, class Epilogue>
+static void convolveWinograd(Stream& stream, const WinogradShape& shape, const SourceView<S>& x, const WeightView<S>& w,
+                             bool turned, const Epilogue& epilogue) {
   constexpr int64_t kTaskBlocks = 4, kTaskTiles = 8, size = sizeof(float);
-  WinogradPlan p = planWinograd(batch, height, width, sourceChannels, epilogue.channels);
+  WinogradPlan p = planWinograd<Scheme>(shape);
   const TileKernels kernels[kMaxVectors] = {tileKernels(1), tileKernels(2)};
-  const int64_t patchCount = kFrequencies * p.patchFrequency, weightCount = kFrequencies * p.weightFrequency;
+  const int64_t patchCount = p.frequencies * p.patchFrequency, weightCount = p.frequencies * p.weightFrequency;
   const int64_t sharedCount = p.sharesWeights ? p.pairs * weightCount : patchCount;
   Arena arena{
       static_cast<char*>(stream.scratch(0, 3, static_cast<size_t>(sharedCount * size + p.chunkBlocks * 8 + 128)))};
@@ -168,18 +176,23 @@ static void convolveWinograd(Stream& stream, int64_t batch, int64_t height, int6
   p.offsets = arena.take<int64_t>(p.chunkBlocks);
   for (int64_t b = 0; b < p.chunkBlocks; ++b) p.offsets[b] = b * p.patchBlock;
 
+  const auto strip = [&](int thread) {
+    return static_cast<float*>(stream.scratch(thread, 2, static_cast<size_t>(p.stripCount * size)));
+  };
+
   if (p.sharesWeights) {
     const int64_t parts = ceilDivide(p.blocks, kTaskBlocks);
     stream.parallel(p.pairs * parts, [&](int64_t task, int) {
       const int64_t pair = task / parts, first = task % parts * kTaskBlocks;
       const int64_t vectors = least(kMaxVectors, p.vectors - pair * kMaxVectors);
-      transformWeights(p, w, turned, pair, first, least(p.blocks, first + kTaskBlocks),
-                       shared + pair * weightCount + first * kChannelBlock * vectors * Lane::lanes);
+      transformWeights<Scheme>(p, w, turned, pair, first, least(p.blocks, first + kTaskBlocks),
+                               shared + pair * weightCount + first * kChannelBlock * vectors * Lane::lanes);
     });
   } else {
-    stream.parallel(ceilDivide(p.tiles, kTaskTiles), [&](int64_t task, int) {
+    stream.parallel(ceilDivide(p.tiles, kTaskTiles), [&](int64_t task, int thread) {
       const int64_t first = task * kTaskTiles;
-      transformPatches(p, x, first, least(p.tiles, first + kTaskTiles), shared + first * kChannelBlock);
+      transformPatches<Scheme>(p, x, first, least(p.tiles, first + kTaskTiles), shared + first * kChannelBlock,
+                               strip(thread));
     });
   }
 
@@ -190,28 +203,31 @@ static void convolveWinograd(Stream& stream, int64_t batch, int64_t height, int6
     float* const own = static_cast<float*>(
         stream.scratch(thread, 0, static_cast<size_t>((p.sharesWeights ? patchCount : weightCount) * size)));
     float* const products =
-        static_cast<float*>(stream.scratch(thread, 1, static_cast<size_t>(kFrequencies * p.productFrequency * size)));
-    if (p.sharesWeights) transformPatches(p, x, first, last, own);
+        static_cast<float*>(stream.scratch(thread, 1, static_cast<size_t>(p.frequencies * p.productFrequency * size)));
+    if (p.sharesWeights) transformPatches<Scheme>(p, x, first, last, own, strip(thread));
     for (int64_t pair = firstPair; pair < lastPair; ++pair) {
       const int64_t vectors = least(kMaxVectors, p.vectors - pair * kMaxVectors);
       for (int64_t chunk = 0; chunk < p.chunks; ++chunk) {
         const int64_t firstBlock = chunk * p.chunkBlocks, lastBlock = least(p.blocks, firstBlock + p.chunkBlocks);
-        if (!p.sharesWeights) transformWeights(p, w, turned, pair, firstBlock, lastBlock, own);
+        if (!p.sharesWeights) transformWeights<Scheme>(p, w, turned, pair, firstBlock, lastBlock, own);
         const int64_t width = vectors * Lane::lanes, base = firstBlock * kChannelBlock;
         const float* const patches =
             (p.sharesWeights ? own : shared + first * kChannelBlock) + firstBlock * p.patchBlock;
         const float* const weights = p.sharesWeights ? shared + pair * weightCount + base * width : own;
         const bool lastChunk = chunk == p.chunks - 1;
-        const bool patchesNext = p.sharesWeights && pair == firstPair && chunk == 0;
-        // A guess at which group this thread takes next.
-        const int64_t next = first + stream.threads() * p.groupTiles;
+        Ahead ahead{reinterpret_cast<const char*>(x.data), 0};
+        if (p.sharesWeights && pair == 0 && chunk == 0) {
+          // A guess at which group this thread takes next; some kernels take fewer tiles and ask more often.
+          const int64_t calls = p.frequencies * ceilDivide(last - first, kernels[vectors - 1].largest());
+          ahead = patchesAhead(p, x, first + stream.threads() * p.groupTiles,
+                               calls * (lastBlock - firstBlock) * kChannelBlock / kAheadInterval);
+        }
         multiplyFrequencies(p, kernels[vectors - 1], last - first, lastBlock - firstBlock, width, patches, weights,
-                            products, chunk > 0, [&](int64_t tile) {
+                            products, chunk > 0, ahead, [&](int64_t tile) {
                               if (lastChunk) prefetchOutputs(p, first + tile, pair, epilogue);
-                              if (patchesNext) prefetchPatch(p, x, next + tile);
                             });
       }
-      transformOutputs(p, first, last, pair, products, epilogue);
+      transformOutputs<Scheme>(p, first, last, pair, products, epilogue);
     }
   });
 }

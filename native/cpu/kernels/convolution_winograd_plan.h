@@ -1,10 +1,10 @@
-// How a convolution by Winograd's F(4×4, 3×3) is cut into pieces.
+// How a convolution by one of Winograd's schemes is cut into pieces.
 //
-//   tile     4×4 output pixels and the patch of 6×6 input pixels that they need, transformed to 36 frequencies
-//   group    tiles of one task, whose products [36][tiles][2 vectors] stay in L2
+//   tile     4×4 or 2×2 output pixels and the patch of input pixels that they need, transformed to 36 or 25 frequencies
+//   group    tiles of one task, whose products [frequency][tile][2 vectors] stay in L2
 //   pair     two vectors of output channels
 //
-// For each frequency the products of a group and a pair are a product of matrices, [tiles × source channels] × [source
+// For each frequency, the products of a group and a pair are a product of matrices, [tiles × source channels] × [source
 // channels × pair]. Of its two factors, the smaller (all the net's weights, or all the batch's patches) is transformed
 // once, into memory that the tasks share; the larger is transformed by each task for itself, so that it never leaves
 // L2:
@@ -21,9 +21,16 @@
 
 namespace langevin::LANGEVIN_ISA {
 
-struct WinogradPlan {
-  int64_t batch, height, width;
-  int64_t sourceChannels, outChannels;
+/// A convolution of stride 1 or 2 of 3×3 taps with padding 1, or its input gradient, whose source is the output's
+/// gradient.
+struct WinogradShape {
+  int64_t batch;
+  int64_t sourceHeight, sourceWidth, sourceChannels;
+  int64_t outHeight, outWidth, outChannels;
+};
+
+struct WinogradPlan : WinogradShape {
+  int frequencies, tile, step;
   int64_t tileRows, tileColumns, tiles;
   int64_t blocks;          // of kChannelBlock source channels
   int64_t vectors, pairs;  // of output channels
@@ -34,23 +41,32 @@ struct WinogradPlan {
   // Transformed patches lie as [frequency][block][tile][16], weights as [frequency][block][16][pair], products as
   // [frequency][tile][pair], these distances apart.
   int64_t patchBlock, patchFrequency, weightFrequency, productFrequency;
-  int64_t* offsets;  // [block of a chunk], for the kernel
+  int64_t stripCount;  // floats of the columns of a row of patches
+  int64_t* offsets;    // [block of a chunk], for the kernel
 };
 
-/// Where a tile's outputs lie.
+/// Which tile this is, and how many of its outputs there are.
 struct TilePlace {
-  int64_t image, row, column, rows, columns;
+  int64_t image, tileRow, tileColumn;
+  int64_t pixel, rows, columns;  // the first output among all
 };
-LANGEVIN_INLINE TilePlace placeOf(const WinogradPlan& p, int64_t tile) {
-  const int64_t perImage = p.tileRows * p.tileColumns, inImage = tile % perImage;
-  const int64_t row = inImage / p.tileColumns * kWinogradTile, column = inImage % p.tileColumns * kWinogradTile;
-  return {tile / perImage, row, column, least(kWinogradTile, p.height - row), least(kWinogradTile, p.width - column)};
+LANGEVIN_INLINE TilePlace placeOf(const WinogradPlan& p, int64_t t) {
+  const int64_t perImage = p.tileRows * p.tileColumns, image = t / perImage, inImage = t % perImage;
+  const int64_t tileRow = inImage / p.tileColumns, tileColumn = inImage % p.tileColumns;
+  const int64_t row = tileRow * p.tile, column = tileColumn * p.tile;
+  return {image,
+          tileRow,
+          tileColumn,
+          (image * p.outHeight + row) * p.outWidth + column,
+          least(p.tile, p.outHeight - row),
+          least(p.tile, p.outWidth - column)};
 }
 
 /// Kernels by the number of tiles that they multiply, the largest first. The last may compute a few tiles too many.
 struct TileKernels {
   MultiplyKernel<float> kernels[4];
   int count;
+  LANGEVIN_INLINE int64_t largest() const { return kernels[0].segment * kernels[0].segments; }
   LANGEVIN_INLINE const MultiplyKernel<float>& of(int64_t tiles) const {
     int i = 0;
     while (i < count - 1 && kernels[i].segment * kernels[i].segments > tiles) ++i;
@@ -73,34 +89,41 @@ static TileKernels tileKernels(int vectors) {
 #endif
 }
 
-/// At least `count` floats, an odd number of cache lines: 36 frequencies a power of two apart would share a few sets of
+/// At least `count` floats, an odd number of cache lines: frequencies a power of two apart would share a few sets of
 /// the caches.
 LANGEVIN_INLINE int64_t oddLines(int64_t count) { return (ceilDivide(count, 16) | 1) * 16; }
 
 /// Bytes of L2 (1 MiB) for a task's transformed patches.
 constexpr int64_t kPatchBytes = 576 << 10;
+/// … and, of L3 (32 MiB), for shared patches where they are not the smaller.
+constexpr int64_t kSharedBytes = 24 << 20;
 /// Of 80 channels the weights of a pair, transformed, are 360 KiB at 16 lanes. The same in all layers, as sums over
 /// more channels are made in parts of this length, and the result must not depend on the batch.
 constexpr int64_t kMostChunkBlocks = 5;
-/// Tiles of a group: a multiple of what the largest kernel takes, at most as many as have their products in L2.
-constexpr int64_t kGroupUnit = 12, kNarrowGroupUnit = 28, kMostGroupTiles = 132;
+/// Tiles of a group, multiples of what the largest kernel takes. Where weights are shared, few, for the sake of L1 and
+/// L2; else as many as have their products in L2.
+constexpr int64_t kGroupUnit = 12, kGroupTiles = 24, kNarrowGroupTiles = 28, kMostGroupTiles = 132;
 
-static WinogradPlan planWinograd(int64_t batch, int64_t height, int64_t width, int64_t sourceChannels,
-                                 int64_t outChannels) {
+template <class Scheme>
+static WinogradPlan planWinograd(const WinogradShape& shape) {
   constexpr int64_t L = Lane::lanes, size = sizeof(float);
   WinogradPlan p;
-  p.batch = batch, p.height = height, p.width = width;
-  p.sourceChannels = sourceChannels, p.outChannels = outChannels;
-  p.tileRows = ceilDivide(height, kWinogradTile), p.tileColumns = ceilDivide(width, kWinogradTile);
-  p.tiles = batch * p.tileRows * p.tileColumns;
-  p.blocks = ceilDivide(sourceChannels, kChannelBlock);
-  p.vectors = ceilDivide(outChannels, L);
+  static_cast<WinogradShape&>(p) = shape;
+  p.frequencies = Scheme::points * Scheme::points, p.tile = Scheme::tile, p.step = Scheme::step;
+  p.tileRows = ceilDivide(p.outHeight, p.tile), p.tileColumns = ceilDivide(p.outWidth, p.tile);
+  p.tiles = p.batch * p.tileRows * p.tileColumns;
+  p.blocks = ceilDivide(p.sourceChannels, kChannelBlock);
+  p.vectors = ceilDivide(p.outChannels, L);
   p.pairs = ceilDivide(p.vectors, kMaxVectors);
-  p.sharesWeights = p.vectors * L <= p.tiles;
-
-  const int64_t unit = p.vectors == 1 ? kNarrowGroupUnit : kGroupUnit;
-  const int64_t fitting = kPatchBytes / (kFrequencies * p.blocks * kChannelBlock * size);
-  const int64_t limit = p.sharesWeights ? most(unit, least(2 * unit, fitting / unit * unit)) : kMostGroupTiles;
+  const int64_t fitting = kPatchBytes / (p.frequencies * p.blocks * kChannelBlock * size);
+  const int64_t patchBytes = p.frequencies * p.tiles * p.blocks * kChannelBlock * size;
+  // Where few patches fit, each task would read all weights for their sake: then patches, as long as L3 holds them.
+  p.sharesWeights = p.vectors * L <= p.tiles && (fitting >= kGroupTiles || patchBytes > kSharedBytes);
+  int64_t limit = kMostGroupTiles;
+  if (p.sharesWeights) {
+    limit = p.vectors == 1 ? kNarrowGroupTiles : kGroupTiles;
+    if (limit > fitting) limit = kGroupUnit;
+  }
   p.groups = ceilDivide(p.tiles, limit);
   p.groupTiles = least(limit, ceilDivide(ceilDivide(p.tiles, p.groups), 4) * 4);
   p.groups = ceilDivide(p.tiles, p.groupTiles);
@@ -109,24 +132,28 @@ static WinogradPlan planWinograd(int64_t batch, int64_t height, int64_t width, i
   p.chunkBlocks = ceilDivide(p.blocks, p.chunks);
   p.chunks = ceilDivide(p.blocks, p.chunkBlocks);
 
-  // The last kernel call of a group may read and write past its tiles.
-  p.patchBlock = oddLines(((p.sharesWeights ? p.groupTiles : p.tiles) + kMaxPixels) * kChannelBlock);
+  // The last kernel call of a group may read and write up to three tiles past its own.
+  p.patchBlock = oddLines(((p.sharesWeights ? p.groupTiles : p.tiles) + 3) * kChannelBlock);
   p.patchFrequency = oddLines(p.patchBlock * p.blocks);
   p.weightFrequency = oddLines((p.sharesWeights ? p.blocks : p.chunkBlocks) * kChannelBlock * kMaxVectors * L);
-  p.productFrequency = oddLines((p.groupTiles + kMaxPixels) * kMaxVectors * L);
+  p.productFrequency = oddLines((p.groupTiles + 3) * least(p.vectors, kMaxVectors) * L);
+  p.stripCount = Scheme::points * ((p.tileColumns - 1) * Scheme::step + Scheme::patch) * L;
   return p;
 }
 
-/// Whether Winograd's way is less work than the direct one. In multiply-adds of vectors, a transformed patch costs
-/// about 150 a vector of channels and a tile of outputs as much. The batch does not count: an image's result must not
-/// depend on how many others there are.
-static bool worthWinograd(int64_t height, int64_t width, int64_t sourceChannels, int64_t outChannels) {
-  constexpr double kTransform = 150, kWorth = 0.75;
-  const double tiles = static_cast<double>(ceilDivide(height, kWinogradTile) * ceilDivide(width, kWinogradTile));
-  const double depth = static_cast<double>(ceilDivide(sourceChannels, kChannelBlock) * kChannelBlock);
-  const double vectors = static_cast<double>(ceilDivide(outChannels, kChannelBlock));
-  const double winograd = tiles * (kFrequencies * depth * vectors + kTransform * (depth / kChannelBlock + vectors));
-  return winograd < kWorth * 9 * static_cast<double>(height * width * sourceChannels) * vectors;
+/// Whether Winograd's way is less work than the direct one, of `taps` multiply-adds an output. In multiply-adds of
+/// vectors, a transformed patch costs about four a frequency and vector of channels, a tile of outputs as much. The
+/// batch does not count: an image's result must not depend on how many others there are.
+template <class Scheme>
+static bool worthWinograd(const WinogradShape& s, double taps) {
+  constexpr double kFrequencies = Scheme::points * Scheme::points, kTransform = 4, kWorth = 0.9;
+  const double tiles =
+      static_cast<double>(ceilDivide(s.outHeight, Scheme::tile) * ceilDivide(s.outWidth, Scheme::tile));
+  const double blocks = static_cast<double>(ceilDivide(s.sourceChannels, kChannelBlock));
+  const double vectors = static_cast<double>(ceilDivide(s.outChannels, kChannelBlock));
+  const double winograd = tiles * kFrequencies * (blocks * kChannelBlock * vectors + kTransform * (blocks + vectors));
+  const double outputs = static_cast<double>(s.outHeight * s.outWidth);
+  return winograd < kWorth * taps * outputs * static_cast<double>(s.sourceChannels) * vectors;
 }
 
 }  // namespace langevin::LANGEVIN_ISA

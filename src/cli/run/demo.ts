@@ -22,6 +22,7 @@ import { demoRecipe, recipeMinutes } from '../demo-recipe.ts'
 import { openDevice } from '../device.ts'
 import { openRun } from '../load-run.ts'
 import { createProgress } from '../progress.ts'
+import { showProgress } from '../slow-progress.ts'
 import { formatTable } from '../table.ts'
 
 /** Share of the time limit that is kept for judging, drawing and the report. */
@@ -79,6 +80,7 @@ export async function runDemo(
       sigma: config.sigma,
       seed: config.seed,
       signal: context.signal,
+      progress: showProgress(context.stderr),
     })
     const pictures = await draw(run, out)
     saveEvaluation(out, evaluation, {})

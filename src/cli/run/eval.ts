@@ -27,7 +27,7 @@ import type { CliContext } from '../context.ts'
 import { openDevice } from '../device.ts'
 import { loadData, loadOodData } from '../load-data.ts'
 import { openRun } from '../load-run.ts'
-import { slowProgress } from '../slow-progress.ts'
+import { showProgress } from '../slow-progress.ts'
 import { formatTable } from '../table.ts'
 
 interface Inputs {
@@ -94,10 +94,7 @@ export async function runEval(options: EvalOptions, context: CliContext): Promis
       sigma: options.sigma ?? run.config.sigma,
       seed,
       signal: context.signal,
-      progress: async (label, total, work) => {
-        const progress = slowProgress({ stream: context.stderr, total, label })
-        return work(progress.update).finally(progress.finish)
-      },
+      progress: showProgress(context.stderr),
     })
     await save(out, { ...judged, run, folder: options.run, curves, defaults: defaultConfig })
     const json = `${JSON.stringify(judged.evaluation, null, 2)}\n`
