@@ -95,11 +95,14 @@ export class Search {
     this.bestMargin = keep(bestMargin)
   }
 
-  /** Whether every image has been misclassified. Waits for the device, and stops where the signal says so. */
+  /** Whether every image has been misclassified, for certain: never so where the classifier is randomised. Waits for the
+   *  device, and stops where the signal says so. */
   async succeeded(): Promise<boolean> {
-    this.target.signal?.throwIfAborted()
-    this.target.onStep?.()
-    return (await readMargins(this.bestMargin)).every((margin) => margin > 0)
+    const { classifier, signal, onStep } = this.target
+    signal?.throwIfAborted()
+    onStep?.()
+    const margins = await readMargins(this.bestMargin)
+    return !classifier.randomised && margins.every((margin) => margin > 0)
   }
 
   /** The best images. A randomised classifier judges them anew, as the best of many noisy margins is partly luck. */

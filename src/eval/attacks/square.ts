@@ -35,9 +35,7 @@ export function squareAttack({ queries = 5000, share = 0.8 }: SquareOptions = {}
     const corners = await search.ball.corners()
     const best = stripes(size, corners, target.generator)
     let margins = await judged(best)
-    for (let query = 1; query < queries && !margins.every((margin) => margin > 0); query++) {
-      target.signal?.throwIfAborted()
-      target.onStep?.()
+    for (let query = 1; query < queries && !(await search.succeeded()); query++) {
       const candidate = withSquares(best, size, squareSide(size, share, query / queries), corners, target.generator)
       const found = await judged(candidate)
       const each = best.length / size[0]

@@ -190,6 +190,23 @@ describe('JEM-n', () => {
     })
   })
 
+  it('is attacked for all steps: a lucky draw does not end the search', async () => {
+    let calls = 0
+    const lucky: Classifier = {
+      ...{ ...net, randomised: true },
+      logits: (x) => {
+        calls++
+        return net.logits(x)
+      },
+    }
+    using images = imageTensor(data, [0], 'cpu')
+    const target = { classifier: lucky, images, labels: [1], norm: 'linf' as const, epsilon: 8 }
+    const found = await pgd({ steps: 5 })({ ...target, generator: new Generator(1) })
+    found.images.dispose()
+    // The image itself, 5 steps, where they lead, and the judgement; for a classifier that is sure, 2.
+    expect(calls).toBe(8)
+  })
+
   it('is judged anew on the images found, since the best of many noisy margins is partly luck', async () => {
     // Logits of pure noise: over 20 steps one margin in PGD's favour is all but certain, and means nothing.
     const generator = new Generator(1)
