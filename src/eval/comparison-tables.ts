@@ -14,8 +14,8 @@ export function comparisonTables({ groups }: Comparison): ResultTable[] {
       rolledBack(group),
       `${group.divergence.gaveUp} of ${group.runs.length}`,
       `${group.unfinished} of ${group.runs.length}`,
-      spread(group.secondsPerIteration, (value) => `${(1000 * value).toPrecision(3)} ms`),
-      spread(group.secondsPerEpoch, (value) => (value < 60 ? `${value.toPrecision(3)} s` : duration(value))),
+      spread(group.secondsPerIteration, time),
+      spread(group.secondsPerEpoch, time),
     ]),
   }
   if (names.length === 0) return [runs]
@@ -44,4 +44,11 @@ function spread(statistic: Statistic | null, text: (value: number) => string): s
   if (!statistic) return '–'
   const { mean, std } = statistic
   return std === null ? text(mean) : `${text(mean)} ± ${std === 0 ? '0' : text(std)}`
+}
+
+/** "4.20 ms", "512 ms", "3.40 s", "6 min 30 s": three digits at least. */
+function time(seconds: number): string {
+  if (seconds >= 60) return duration(seconds)
+  const [value, unit] = seconds < 1 ? [1000 * seconds, 'ms'] : [seconds, 's']
+  return `${value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ${unit}`
 }

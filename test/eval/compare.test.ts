@@ -87,6 +87,18 @@ describe('comparing runs', () => {
     expect(results.rows).toEqual([['accuracy', '93.00 ± 3.00 %']])
   })
 
+  it.each([
+    [0.00421, '4.21 ms'],
+    [0.9996, '1000 ms'],
+    [2.788, '2.79 s'],
+    [59.94, '59.9 s'],
+    [390, '6 min 30 s'],
+    [9000, '2 h 30 min'],
+  ])('writes %d s an iteration as %s', (secondsPerIteration, text) => {
+    const [runs] = comparisonTables(compareRuns([record('a', {}, { secondsPerIteration })]))
+    expect(runs.rows[0][5]).toBe(text)
+  })
+
   it('warns of runs that were not judged, judged earlier, or judged on other images', () => {
     const { warnings } = compareRuns([
       record('a', { seed: 1 }),

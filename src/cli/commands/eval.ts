@@ -56,7 +56,7 @@ export function declareEval(program: Command, context: CliContext): void {
     .option(
       '--ood <name|path...>',
       `out-of-distribution sets, comma-separated or several; of the test data: ${DERIVED_NAMES.join(', ')} ` +
-        '(default: the usual counterparts that are there)',
+        '(default: the usual counterparts that are there, interpolation and uniform)',
       moreOf,
     )
     .option('--baseline <dir>', 'run folder of a plain classifier to put beside this run')
