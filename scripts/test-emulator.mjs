@@ -18,6 +18,7 @@ const files =
         'test/tensor',
         'test/nn/golden',
         'test/jem/cuda',
+        'test/eval/cuda',
         'test/cli/cuda',
         'test/scripts/gpu.test',
       ]

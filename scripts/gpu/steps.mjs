@@ -72,7 +72,14 @@ export const steps = [
   {
     name: 'faults and memory',
     seconds: 60,
-    command: () => [...vitest, 'test/native', 'test/tensor', 'test/random', 'test/jem/cuda.test.ts'],
+    command: () => [
+      ...vitest,
+      'test/native',
+      'test/tensor',
+      'test/random',
+      'test/jem/cuda.test.ts',
+      'test/eval/cuda.test.ts',
+    ],
   },
   {
     name: 'golden nets',
