@@ -143,15 +143,18 @@ static WinogradPlan planWinograd(const WinogradShape& shape) {
 
 /// Whether Winograd's way is less work than the direct one, of `taps` multiply-adds an output. In multiply-adds of
 /// vectors, a transformed patch costs about four a frequency and vector of channels, a tile of outputs as much. The
-/// batch does not count: an image's result must not depend on how many others there are.
+/// batch does not count: an image's result must not depend on how many others there are. Weights of more than 256 MiB,
+/// transformed, are left to the direct kernels: the scratch memory is kept.
 template <class Scheme>
 static bool worthWinograd(const WinogradShape& s, double taps) {
   constexpr double kFrequencies = Scheme::points * Scheme::points, kTransform = 4, kWorth = 0.9;
+  constexpr double kMostWeightBytes = 256 << 20;
   const double tiles =
       static_cast<double>(ceilDivide(s.outHeight, Scheme::tile) * ceilDivide(s.outWidth, Scheme::tile));
   const double blocks = static_cast<double>(ceilDivide(s.sourceChannels, kChannelBlock));
   const double vectors = static_cast<double>(ceilDivide(s.outChannels, kChannelBlock));
   const double winograd = tiles * kFrequencies * (blocks * kChannelBlock * vectors + kTransform * (blocks + vectors));
+  if (kFrequencies * blocks * vectors * kChannelBlock * kChannelBlock * sizeof(float) > kMostWeightBytes) return false;
   const double outputs = static_cast<double>(s.outHeight * s.outWidth);
   return winograd < kWorth * taps * outputs * static_cast<double>(s.sourceChannels) * vectors;
 }
