@@ -1,9 +1,12 @@
 // The commands with --device cuda, on the emulated GPU.
 import { execFile } from 'node:child_process'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { temporaryFolder } from '../io/temporary-folder.ts'
 import { emulated } from '../ops/drive.ts'
 import { builtCli } from './built.ts'
+import { tinyRun, writeBars } from './small-run.ts'
 
 async function langevin(line: string, environment: Record<string, string> = {}) {
   const env = { ...process.env, NODE_OPTIONS: '', ...environment }
@@ -52,5 +55,27 @@ describe.runIf(emulated('cuda'))('commands on the GPU', { timeout: 240_000 }, ()
       JSON.parse((await langevin(bench, environment)).stdout).device
     expect(await device({ LANGEVIN_EMULATOR_DRIVER: '0' })).toBe('cpu')
     expect(await device()).toBe('cuda')
+  })
+
+  test('eval judges a run on the GPU as on the CPU', async () => {
+    const folder = temporaryFolder()
+    writeBars(folder)
+    writeBars(folder, 24, { split: 'test' })
+    const run = join(folder, 'run')
+    expect((await langevin(`train --data ${folder} --out ${run} ${tinyRun} --device cpu`)).code).toBe(0)
+    const judged = async (device: string) => {
+      const flags = '--suite accuracy,ood --ood uniform --resamples 0 --json -'
+      const { code, stdout, stderr } = await langevin(`eval --run ${run} ${flags} --device ${device}`)
+      expect(code, stderr).toBe(0)
+      return JSON.parse(stdout).suites
+    }
+    const [cpu, cuda] = [await judged('cpu'), await judged('cuda')]
+    expect(cuda.accuracy.models[0].nll).toBeCloseTo(cpu.accuracy.models[0].nll, 5)
+    const [ours, theirs] = [cpu, cuda].map(({ ood }) => ood.sets[0].models[0].scores)
+    expect(Object.keys(theirs)).toEqual(Object.keys(ours))
+    // Of 24 × 24 pairs, rounding may turn a few.
+    for (const [score, { auroc }] of Object.entries<{ auroc: number }>(ours)) {
+      expect(Math.abs(theirs[score].auroc - auroc), score).toBeLessThan(0.01)
+    }
   })
 })
