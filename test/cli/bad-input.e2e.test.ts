@@ -188,6 +188,9 @@ describe('a run folder', () => {
     )
     expect(await refused(folder, [...fits, '--out', join(data, 'x')])).toMatch(/cannot write to .*x: .*not a folder/)
     expect(await refused(folder, [...fits, '--images', '19'])).toMatch(/19 test images, fewer than the 20 bins/)
+    expect(await refused(folder, [...fits, '--epsilons', '8,-1'])).toContain(
+      '--epsilons must be a number >= 0, got "-1"',
+    )
     expect(await refused(folder, [...fits, '--sigma', '-1'])).toContain('--sigma must be a number >= 0, got "-1"')
     expect(await refused(folder, [...fits, '--baseline', empty])).toContain(`no checkpoint in ${empty}`)
     writeFileSync(join(run, 'eval.json'), '{"version": 2}')

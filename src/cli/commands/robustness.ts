@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { type AttackName, attackNames } from '../../eval/attacks/names.ts'
+import { type AttackName, attackNames, defaultEpsilons } from '../../eval/attacks/names.ts'
 import { choiceFlag, numberFlag, wholeFlag } from '../range.ts'
 
 /** What is absent has the suite's default (`eval/suites/robustness.ts`). */
@@ -30,8 +30,16 @@ export function addRobustnessOptions(command: Command): Command {
       `of ${attackNames.join(', ')} (default: all)`,
       listOf(choiceFlag('--attacks', attackNames)),
     )
-    .option('--epsilons <list>', 'L∞ budgets in 1/255 of [0, 1]; none: no L∞', epsilons('--epsilons'))
-    .option('--epsilons-l2 <list>', 'L2 budgets, likewise', epsilons('--epsilons-l2'))
+    .option(
+      '--epsilons <list>',
+      `L∞ budgets in 1/255 of [0, 1]; none: no L∞ (default: ${defaultEpsilons.linf.join(',')})`,
+      epsilons('--epsilons'),
+    )
+    .option(
+      '--epsilons-l2 <list>',
+      `L2 budgets, likewise (default: ${defaultEpsilons.l2.join(',')})`,
+      epsilons('--epsilons-l2'),
+    )
     .option('--attack-steps <n>', 'steps of each attack (default: 40)', wholeFlag('--attack-steps', { min: 1 }))
     .option('--restarts <n>', 'random starts of each attack (default: 1)', wholeFlag('--restarts', { min: 1 }))
     .option(

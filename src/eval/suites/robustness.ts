@@ -15,7 +15,7 @@ import { type Classifier, classifierOf, refinedClassifier } from '../attacks/cla
 import { distalAdversarials } from '../attacks/distal.ts'
 import { gradientMasking, type MaskingReport } from '../attacks/gradientMasking.ts'
 import { minimalDistances } from '../attacks/minimalDistance.ts'
-import { type AttackName, attackNames } from '../attacks/names.ts'
+import { type AttackName, attackNames, defaultEpsilons } from '../attacks/names.ts'
 import { pgd } from '../attacks/pgd.ts'
 import { percent } from '../format.ts'
 import { quantile } from '../metrics.ts'
@@ -52,11 +52,6 @@ export interface RobustnessOptions {
   copies?: number
   /** Search minimal distances, too, as the released code does; default false: it takes up to 40 PGD runs. */
   minimalDistance?: boolean
-}
-
-export const defaultEpsilons: Readonly<Record<Norm, readonly number[]>> = {
-  linf: [1, 2, 4, 8, 16, 32],
-  l2: [32, 64, 128, 256, 512],
 }
 
 export interface RobustnessCurve {
