@@ -15,13 +15,26 @@ size_t Pool::blockSize(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+/// The size of the largest block that a request of this size takes.
+static size_t mostReused(size_t size) {
+#if defined(LANGEVIN_EMULATED)
+  return size;
+#else
+  return size * Pool::kMostReuse;
+#endif
+}
+
 void* Pool::take(size_t bytes) {
-  const size_t size = blockSize(bytes);
+  const size_t wanted = blockSize(bytes);
+  size_t size = wanted;
   void* block = nullptr;
-  const auto found = free_.find(size);
-  if (found != free_.end() && !found->second.empty()) {
+  const auto found = free_.lower_bound(wanted);
+  if (found != free_.end() && found->first <= mostReused(wanted)) {
+    size = found->first;
     block = found->second.back();
+    if (size != wanted) largerThanAsked_.emplace(block, size);
     found->second.pop_back();
+    if (found->second.empty()) free_.erase(found);
     cached_ -= size;
   } else {
     if (limit_ != 0 && (live_ + cached_ > limit_ || size > limit_ - live_ - cached_)) return nullptr;
@@ -34,7 +47,12 @@ void* Pool::take(size_t bytes) {
 }
 
 void Pool::give(void* block, size_t bytes) {
-  const size_t size = blockSize(bytes);
+  size_t size = blockSize(bytes);
+  const auto larger = largerThanAsked_.find(block);
+  if (larger != largerThanAsked_.end()) {
+    size = larger->second;
+    largerThanAsked_.erase(larger);
+  }
   free_[size].push_back(block);
   live_ -= size;
   cached_ += size;
@@ -44,8 +62,8 @@ void Pool::trim() {
   for (auto& [size, blocks] : free_) {
     for (void* block : blocks) release_(block, size);
     cached_ -= size * blocks.size();
-    blocks.clear();
   }
+  free_.clear();
 }
 
 }  // namespace langevin

@@ -1,8 +1,11 @@
 // A caching allocator. A freed block goes to a free list and is handed out again at once: safe, because every access
-// to a buffer is a task of one ordered stream, so the old owner's tasks run before the new owner's.
+// to a buffer is a task of one ordered stream, so the old owner's tasks run before the new owner's. A request takes the
+// smallest block that fits, also one that is somewhat larger: a network whose layers shrink then works in the blocks of
+// its first layers (one SGLD step of WRN-28-10, 8 images: 28 MB live at once; 40 instead of 60 MB are taken for it).
 #pragma once
 #include <cstddef>
 #include <map>
+#include <unordered_map>
 #include <vector>
 
 namespace langevin {
@@ -19,6 +22,9 @@ class Pool {
 
   /// Blocks come in sizes of 64 bytes up to 1 KiB, then in eighths of a power of two: at most 12.5 % is lost.
   static size_t blockSize(size_t bytes);
+
+  /// The largest block, in times of what is asked, that is handed out instead of a new one.
+  static constexpr size_t kMostReuse = 4;
 
   /// A block of at least `bytes`, or nullptr. The caller must let the stream run empty, call trim() and try again
   /// before it reports that memory is out.
@@ -38,7 +44,8 @@ class Pool {
  private:
   Allocate allocate_;
   Release release_;
-  std::map<size_t, std::vector<void*>> free_;
+  std::map<size_t, std::vector<void*>> free_;          // by size; no list is empty
+  std::unordered_map<void*, size_t> largerThanAsked_;  // the sizes of live blocks of another size than blockSize says
   size_t live_ = 0, peak_ = 0, cached_ = 0, limit_ = 0;
 };
 

@@ -55,6 +55,30 @@ TEST("a freed block is handed out again, and every block goes back to the system
   CHECK(systemBlocks == 0);
 }
 
+TEST("a request takes the smallest freed block that fits and is at most four times as large") {
+  {
+    Pool pool(systemAllocate, systemRelease);
+    void* large = pool.take(8192);
+    void* middle = pool.take(4096);
+    pool.give(large, 8192);
+    pool.give(middle, 4096);
+    void* a = pool.take(3000);
+    CHECK(a == middle && pool.liveBytes() == 4096 && pool.cachedBytes() == 8192);
+    void* b = pool.take(2048);
+    CHECK(b == large && pool.liveBytes() == 12288 && pool.cachedBytes() == 0);
+    pool.give(b, 2048);  // is a block of 8192 bytes again
+    CHECK(pool.liveBytes() == 4096 && pool.cachedBytes() == 8192);
+    void* small = pool.take(1900);
+    CHECK(small != large && systemBlocks == 3);
+    CHECK(pool.take(8192) == large);
+    pool.give(large, 8192);
+    pool.give(small, 1900);
+    pool.give(a, 3000);
+    CHECK(pool.liveBytes() == 0 && pool.peakBytes() == 4096 + 8192 + Pool::blockSize(1900));
+  }
+  CHECK(systemBlocks == 0);
+}
+
 TEST("live and peak bytes count what is held") {
   Pool pool(systemAllocate, systemRelease);
   void* a = pool.take(1024);
@@ -74,7 +98,7 @@ TEST("a limit holds for live and cached blocks together, and trim() makes room")
   void* b = pool.take(2048);
   CHECK(a && b && !pool.take(64));
   pool.give(a, 2048);
-  CHECK(!pool.take(1024));  // 2048 live and 2048 cached
+  CHECK(!pool.take(256));  // 2048 live, and 2048 cached in a block too large for this
   pool.trim();
   void* c = pool.take(1024);
   CHECK(c);

@@ -75,14 +75,14 @@ test('one SGLD gradient of WRN-16-2 with batch 64 peaks below 150 MB', () => {
   model.dispose()
 })
 
-test('two hundred steps hold no more memory than the first', () => {
+test('two hundred steps hold no more memory than the first three', () => {
   const model = new WideResNet({ depth: 10, width: 1, channels: 1, generator: generator() })
   using x = uniform([1, 8, 8, 1], generator())
   x.requiresGrad = true
   const step = (): void => {
     for (const g of model.frozen(() => scope(() => grad(sum(logsumexp(model.forward(x))), [x])))) g.dispose()
   }
-  step()
+  for (let i = 0; i < 3; i++) step() // the second finds the blocks of the first in another order
   const { buffers, tensors, liveBytes, cachedBytes } = memory()
   for (let i = 0; i < 200; i++) step()
   expect(memory()).toMatchObject({ buffers, tensors, liveBytes, cachedBytes })

@@ -95,8 +95,9 @@ LANGEVIN_INLINE int64_t oddLines(int64_t count) { return (ceilDivide(count, 16) 
 
 /// Bytes of L2 (1 MiB) for a task's transformed patches.
 constexpr int64_t kPatchBytes = 576 << 10;
-/// … and, of L3 (32 MiB), for shared patches where they are not the smaller.
-constexpr int64_t kSharedBytes = 24 << 20;
+/// … and for shared patches where they are not the smaller: L3 has 32 MiB, but the scratch memory is kept (24 MiB here
+/// were no faster for WRN-28-10).
+constexpr int64_t kSharedBytes = 12 << 20;
 /// Of 80 channels the weights of a pair, transformed, are 360 KiB at 16 lanes. The same in all layers, as sums over
 /// more channels are made in parts of this length, and the result must not depend on the batch.
 constexpr int64_t kMostChunkBlocks = 5;
