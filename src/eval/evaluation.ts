@@ -160,17 +160,18 @@ export function saveEvaluation(
 
 /** Throws DataError where it is not an eval.json of this version. */
 export function readEvaluation(path: string): Evaluation {
+  const hint = 'move it away and judge the run again with langevin eval'
   let found: Partial<Evaluation>
   try {
     found = JSON.parse(readFileSync(path, 'utf8')) as Partial<Evaluation>
   } catch {
-    throw new DataError(`${path} is not JSON`, { hint: 'move it away and judge the run again with langevin eval' })
+    throw new DataError(`${path} is not JSON`, { hint })
   }
-  const parts = ['run', 'baselines', 'suites', 'numbers', 'pictures'] as const
-  if (found?.version !== version || parts.some((part) => !found[part])) {
-    throw new DataError(`${path} has evaluation version ${found?.version ?? 'none'}; this program reads ${version}`, {
-      hint: 'move it away and judge the run again with langevin eval',
-    })
+  if (found?.version !== version) {
+    const has = found?.version ?? 'none'
+    throw new DataError(`${path} has evaluation version ${has}; this program reads ${version}`, { hint })
   }
+  const missing = (['run', 'baselines', 'suites', 'numbers', 'pictures'] as const).find((part) => !found[part])
+  if (missing) throw new DataError(`${path} has no ${missing}: it is not a whole eval.json`, { hint })
   return found as Evaluation
 }
