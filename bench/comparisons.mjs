@@ -37,7 +37,7 @@ export function comparisons({ threads, quick, tiny }) {
     })),
     // An iteration of WRN-16-2 takes seconds.
     { group: 'iteration', what: 'iteration', ...(quick ? nets[0] : main), ...chain, sides: [ours, pytorch] },
-    ...[1, main.batch].map((batch) => ({
+    ...(quick ? [1] : [1, main.batch]).map((batch) => ({
       group: 'inference',
       what: 'inference',
       ...main,
@@ -45,7 +45,7 @@ export function comparisons({ threads, quick, tiny }) {
       sides: [ours, pytorch],
     })),
     // The last side shows what the further cores bring.
-    ...(quick ? [main] : nets).map((row) => ({
+    ...(quick ? [] : nets).map((row) => ({
       ...{ group: 'one thread', what: 'sgld', ...row },
       sides: [{ ...ours, threads: 1 }, { ...pytorch, threads: 1 }, ...(threads > 1 ? [{ ...ours, threads }] : [])],
     })),
