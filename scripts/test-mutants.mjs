@@ -34,7 +34,7 @@ const { values: options } = parseArgs({
     verbose: { type: 'boolean', default: false },
   },
 })
-const workplace = 'build-emulator/mutants'
+const mutantFolder = 'build-emulator/mutants'
 const mutants = all.filter(({ what, file }) => `${what} ${file}`.includes(options.only))
 
 /** Runs a program to its end, or kills it and its children after `seconds`. */
@@ -91,7 +91,7 @@ async function runVitest(file, names, folder, seconds) {
 }
 
 const compiler = process.env.CXX ?? 'g++'
-const programObject = (file) => join(workplace, `${basename(file)}.o`)
+const programObject = (file) => join(mutantFolder, `${basename(file)}.o`)
 
 /** A program runs all its cases, in seconds. */
 async function runProgram(file, folder, seconds) {
@@ -199,7 +199,7 @@ function tell({ what, test }, caught, detail) {
 }
 
 async function work(waiting, number) {
-  const workshop = new Workshop(join(workplace, String(number)))
+  const workshop = new Workshop(join(mutantFolder, String(number)))
   for (let mutant = waiting.shift(); mutant; mutant = waiting.shift()) {
     try {
       await workshop.build(mutant)
@@ -218,7 +218,7 @@ if (status !== 0) {
   process.stderr.write(output)
   process.exit(1)
 }
-mkdirSync(workplace, { recursive: true })
+mkdirSync(mutantFolder, { recursive: true })
 await checkUnchanged()
 const waiting = [...mutants]
 await Promise.all(Array.from({ length: Math.max(1, Number(options.jobs)) }, (_, i) => work(waiting, i + 1)))
