@@ -14,7 +14,8 @@ export function ratioBars({ rows, cpu, threads }) {
   if (bars.length === 0) return undefined
   const names = bars.map(({ name }) => name)
   return draw(`langevin against PyTorch on ${cpu}, ${threads} threads: speed as a multiple of PyTorch's`, {
-    height: 260,
+    height: 270,
+    marginBottom: 40,
     x: { domain: names, label: null },
     y: { label: "times PyTorch's speed", zero: true, ticks: 5, grid: true },
     marks: [

@@ -24,9 +24,9 @@ export function longName(row) {
 
 /** The same for a bar's label. */
 export function shortName({ what, net, batch }) {
-  if (what === 'iteration') return 'iteration'
-  if (what === 'inference') return `logits, ${batch}`
-  return `SGLD ${net.replace('wrn-', '')}`
+  if (what === 'iteration') return 'JEM\niteration'
+  if (what === 'inference') return `logits\nbatch ${batch}`
+  return `SGLD\n${net.replace('wrn-', '')}`
 }
 
 export const sideOf = (row, name) => row.sides.find((side) => side.name === name && side.perSecond)
