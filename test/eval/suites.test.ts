@@ -214,9 +214,15 @@ describe('eval.json', () => {
   it('of another version, or broken, is refused and left as it is', () => {
     const folder = temporaryFolder()
     const path = join(folder, 'eval.json')
-    for (const text of ['{', '{"version": 7}', 'null', '{"version": 1}']) {
+    const refusals = [
+      ['{', 'is not JSON'],
+      ['{"version": 7}', 'has evaluation version 7; this program reads 1'],
+      ['null', 'has evaluation version none; this program reads 1'],
+      ['{"version": 1}', 'has no run: it is not a whole eval.json'],
+    ]
+    for (const [text, reason] of refusals) {
       writeFileSync(path, text)
-      expect(() => saveEvaluation(folder, evaluation(1, { a: {} }), pictures('a'))).toThrow(/is not JSON|version/)
+      expect(() => saveEvaluation(folder, evaluation(1, { a: {} }), pictures('a'))).toThrow(reason)
       expect(readFileSync(path, 'utf8')).toBe(text)
       expect(existsSync(join(folder, 'eval'))).toBe(false)
       expect(readdirSync(folder)).toEqual(['eval.json'])
