@@ -27,21 +27,12 @@ std::vector<float> values(int64_t count) {
   return list;
 }
 
-template <class Access>
-Access view(std::vector<float>& list) {
+template <class Access, class T>
+Access view(std::vector<T>& list) {
   Access buffer{};
   buffer.data = list.data();
   buffer.count = static_cast<int64_t>(list.size());
-  buffer.dtype = DType::f32;
-  return buffer;
-}
-
-template <class Access>
-Access view(std::vector<uint8_t>& list) {
-  Access buffer{};
-  buffer.data = list.data();
-  buffer.count = static_cast<int64_t>(list.size());
-  buffer.dtype = DType::u8;
+  buffer.dtype = DTypeOf<T>::value;
   return buffer;
 }
 

@@ -5,7 +5,7 @@ Modes on a CPU: eager, channels_first or channels_last; "frozen", TorchScript af
 import torch
 
 from jem import Jem
-from workload import Workload, bytes_of, device, serve_workload
+from workload import Workload, device, serve_workload
 
 
 class Inference(Workload):
@@ -18,13 +18,6 @@ class Inference(Workload):
         self.x = (torch.rand(batch, channels, size, size) * 2 - 1).to(device)
         self.use_layout(torch.channels_last)
         self.step = self.step_of("eager")
-
-    def use_layout(self, layout):
-        self.model.to(memory_format=layout)
-        self.x = self.x.contiguous(memory_format=layout)
-
-    def parameter_bytes(self):
-        return bytes_of(self.model)
 
     def prepare(self, mode):
         network = self.model

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from jem import Jem
 from sgld import Chain
-from workload import Workload, bytes_of, device, in_graph, serve_workload
+from workload import Workload, device, in_graph, serve_workload
 
 
 class Iteration(Workload):
@@ -34,9 +34,6 @@ class Iteration(Workload):
         self.chain.use_layout(layout)
         self.model.to(memory_format=layout)
         self.data, self.labelled = (images.contiguous(memory_format=layout) for images in (self.data, self.labelled))
-
-    def parameter_bytes(self):
-        return bytes_of(self.model)
 
     def autocast(self):
         if self.chain.dtype == torch.float32:

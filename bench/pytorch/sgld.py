@@ -7,7 +7,7 @@ channels_last; on a GPU channels_last, eager, as a CUDA graph, with torch.compil
 import torch
 
 from jem import Jem, read_safetensors, use_precision
-from workload import Workload, bytes_of, device, in_graph, serve_workload
+from workload import Workload, device, in_graph, serve_workload
 
 
 def input_gradient(network, images):
@@ -25,13 +25,6 @@ class Chain(Workload):
         self.x = (torch.rand(batch, channels, size, size) * 2 - 1).to(device)
         self.use_layout(torch.channels_last)
         self.step = self.step_of("eager")
-
-    def use_layout(self, layout):
-        self.model.to(memory_format=layout)
-        self.x = self.x.contiguous(memory_format=layout)
-
-    def parameter_bytes(self):
-        return bytes_of(self.model)
 
     def eager(self, network):
         gradient = input_gradient(network, self.x)

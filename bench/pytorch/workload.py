@@ -1,7 +1,7 @@
 """What PyTorch's competitors share: something that is called again and again, in the fastest of several modes.
 
-A subclass makes itself from a row's fields, makes the call of a mode (`prepare`) and knows how its images lie in memory
-(`use_layout`). serve_workload answers the bench for it (protocol: src/cli/peer.ts): open, run, choose, memory, peak, and
+A subclass makes itself from a row's fields (`model`, and the images `x`; others than these need a `use_layout` of its own)
+and makes the call of a mode (`prepare`). serve_workload answers the bench for it (protocol: src/cli/peer.ts): open, run, choose, memory, peak, and
 what the subclass adds.
 """
 import json
@@ -57,10 +57,11 @@ class Workload:
         raise NotImplementedError
 
     def use_layout(self, layout):
-        raise NotImplementedError
+        self.model.to(memory_format=layout)
+        self.x = self.x.contiguous(memory_format=layout)
 
     def parameter_bytes(self):
-        raise NotImplementedError
+        return bytes_of(self.model)
 
     def step_of(self, mode):
         if mode not in self.steps:
