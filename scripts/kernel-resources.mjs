@@ -5,7 +5,7 @@
 //   node scripts/kernel-resources.mjs [--check] [--only FILE.cu]
 //
 // --check: write nothing, but fail where docs/kernel-resources.md is not what would be written (by the nvcc that wrote
-// it). Needs nvcc 12.8 or later; what was compiled once is kept in build-resources/ and compiled again only after a
+// it; registers may differ by a few, see differingRows). Needs nvcc 12.8 or later; what was compiled once is kept in build-resources/ and compiled again only after a
 // change of its sources.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -15,7 +15,7 @@ import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { dynamicSharedBytes } from './dynamic-shared.mjs'
-import { occupancy, parsePtx, parseResources, problemsOf, readableNames } from './ptxas.mjs'
+import { differingRows, occupancy, parsePtx, parseResources, problemsOf, readableNames } from './ptxas.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const folder = join(root, 'native/cuda/kernels')
@@ -194,8 +194,10 @@ else {
   const written = existsSync(page) ? readFileSync(page, 'utf8') : ''
   // Another compiler gives other registers.
   const comparable = !written || written.includes(`nvcc ${version} `)
-  if (comparable && written !== table) {
-    problems.push('docs/kernel-resources.md is not up to date: run node scripts/kernel-resources.mjs')
+  const rows = comparable ? differingRows(written, table) : []
+  if (rows.length > 0) {
+    const shown = rows.slice(0, 5).join('\n')
+    problems.push(`docs/kernel-resources.md is not up to date: run node scripts/kernel-resources.mjs\n${shown}`)
   }
 }
 for (const problem of new Set(problems)) process.stderr.write(`kernel-resources: ${problem}\n`)

@@ -130,3 +130,36 @@ export function problemsOf(kernels, notes, hot) {
   }
   return problems
 }
+
+/** How many registers two builds of the same sources may differ by: the compiler names what is local to a file by the
+ *  file's path, and orders it by these names, so that a kernel comes out a few registers apart in another folder. */
+const registerSlack = 8
+
+const nearly = (a, b) => {
+  const [left, right] = [a, b].map((cell) => cell.split('–').map(Number))
+  return left.length === right.length && left.every((n, i) => Math.abs(n - right[i]) <= registerSlack)
+}
+
+/** Rows that two tables of docs/kernel-resources.md have not in common, as lines to print. Registers may differ a little,
+ *  and with them the occupancy. */
+export function differingRows(written, made) {
+  const [before, after] = [written, made].map((text) => text.split('\n'))
+  const titles = after.find((line) => line.startsWith('| kernel'))?.split(' | ') ?? []
+  const same = (a, b) => {
+    if (a === b) return true
+    const [left, right] = [a, b].map((line) => line.split(' | '))
+    return (
+      left.length === titles.length &&
+      right.length === titles.length &&
+      titles.every((title, i) => {
+        if (title.startsWith('occupancy')) return true
+        return left[i] === right[i] || (/: registers$/.test(title) && nearly(left[i], right[i]))
+      })
+    )
+  }
+  const rows = []
+  for (let i = 0; i < Math.max(before.length, after.length); i++) {
+    if (!same(before[i] ?? '', after[i] ?? '')) rows.push(`- ${before[i] ?? ''}\n+ ${after[i] ?? ''}`)
+  }
+  return rows
+}

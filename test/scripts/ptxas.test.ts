@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-const { occupancy, parsePtx, parseResources, problemsOf, readableNames, shortName } = await import(
+const { differingRows, occupancy, parsePtx, parseResources, problemsOf, readableNames, shortName } = await import(
   new URL('../../scripts/ptxas.mjs', import.meta.url).href
 )
 
@@ -137,5 +137,35 @@ describe('occupancy', () => {
     ],
   ])('%j', (kernel, expected) => {
     expect(occupancy(kernel)).toEqual(expected)
+  })
+})
+
+describe('the committed table beside a new one', () => {
+  const head =
+    '| kernel | instances | threads | sm_80: registers | shared | spills | occupancy |\n|---|---:|---:|---:|---:|---:|---|\n'
+  const table = (...cells: unknown[]) => `${head}| \`hot\` | 1 | 256 | ${cells.join(' | ')} |\n`
+
+  it('may be a few registers apart, and in the occupancy that follows', () => {
+    const written = table(127, 1024, 0, '2, 25 % (registers)')
+    expect(differingRows(written, written)).toEqual([])
+    expect(differingRows(written, table(130, 1024, 0, '1, 13 % (registers)'))).toEqual([])
+    expect(differingRows(table('96–127', 0, 0, '2'), table('90–130', 0, 0, '1–2'))).toEqual([])
+  })
+
+  it('differs in anything else', () => {
+    const written = table(127, 1024, 0, '2')
+    for (const other of [
+      table(136, 1024, 0, '1'),
+      table(127, 2048, 0, '2'),
+      table(127, 1024, 8, '2'),
+      table('96–127', 1024, 0, '2'),
+      head,
+    ]) {
+      expect(differingRows(written, other)).not.toEqual([])
+      expect(differingRows(other, written)).not.toEqual([])
+    }
+    expect(differingRows(written, written.replace('hot', 'new'))).toEqual([
+      `- ${written.split('\n')[2]}\n+ ${written.split('\n')[2]?.replace('hot', 'new')}`,
+    ])
   })
 })
