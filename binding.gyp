@@ -25,7 +25,7 @@
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_CPP_EXCEPTIONS"],
       "dependencies": ["kernels_base"],
-      "conditions": [["target_arch=='x64'", { "dependencies": ["kernels_avx2", "kernels_avx512"] }]]
+      "conditions": [["target_arch=='x64'", { "dependencies": ["kernels_avx2", "kernels_avx512", "kernels_avx512bf16"] }]]
     }
   ],
   "conditions": [
@@ -46,6 +46,14 @@
           "defines": ["LANGEVIN_ISA=avx512"],
           "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma", "-mprefer-vector-width=512"],
           "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"] }
+        },
+        {
+          "target_name": "kernels_avx512bf16",
+          "type": "static_library",
+          "sources": ["native/cpu/kernels/convolution.cc"],
+          "defines": ["LANGEVIN_ISA=avx512bf16"],
+          "cflags_cc": ["-mavx512bf16", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma", "-mprefer-vector-width=512"],
+          "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["-mavx512bf16", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"] }
         }
       ]
     }]

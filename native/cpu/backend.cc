@@ -33,6 +33,9 @@ const std::vector<Variant>& allVariants() {
      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"),
      avx512::fillOpTable},
+    {"avx512bf16",
+     __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"),
+     avx512bf16::fillOpTable},
 #endif
   };
   return variants;

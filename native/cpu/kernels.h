@@ -34,5 +34,12 @@ LANGEVIN_DECLARE_KERNELS(base)
 #if defined(__x86_64__)
 LANGEVIN_DECLARE_KERNELS(avx2)
 LANGEVIN_DECLARE_KERNELS(avx512)
+namespace avx512bf16 {  // what gains from products of bf16; avx512 has the rest
+void fillConvolution(OpTable& ops);
+inline void fillOpTable(OpTable& ops) {
+  avx512::fillOpTable(ops);
+  fillConvolution(ops);
+}
+}  // namespace avx512bf16
 #endif
 }  // namespace langevin

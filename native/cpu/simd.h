@@ -38,6 +38,39 @@ struct Vec {
   friend LANGEVIN_INLINE Vec max(Vec a, Vec b) { return {a.v > b.v ? a.v : b.v}; }
 };
 
+/// A vector of stored elements, as they are computed with: bf16 is widened.
+template <class T>
+LANGEVIN_INLINE Vec<T> loadWide(const T* p) {
+  return Vec<T>::load(p);
+}
+/// … and back: a vector of results, rounded to nearest even where bf16 is stored.
+template <class T>
+LANGEVIN_INLINE void storeNarrow(Vec<T> v, T* p) {
+  v.store(p);
+}
+
+typedef uint32_t FloatBits __attribute__((vector_size(kVectorBytes)));
+typedef uint16_t Bf16Bits __attribute__((vector_size(kVectorBytes / 2)));
+
+LANGEVIN_INLINE Vec<float> loadWide(const bf16* p) {
+  Bf16Bits bits;
+  std::memcpy(&bits, p, sizeof bits);
+  return {(Vec<float>::Register)(__builtin_convertvector(bits, FloatBits) << 16)};
+}
+LANGEVIN_INLINE Bf16Bits roundToBf16(Vec<float> v) {
+#if defined(__AVX512BF16__)
+  return (Bf16Bits)_mm512_cvtneps_pbh((__m512)v.v);  // denormals become 0
+#else
+  const FloatBits word = (FloatBits)v.v, upper = word >> 16;
+  const FloatBits rounded = (word + 0x7fffu + (upper & 1)) >> 16;
+  return __builtin_convertvector((word & 0x7fffffffu) > 0x7f800000u ? upper | 0x40 : rounded, Bf16Bits);
+#endif
+}
+LANGEVIN_INLINE void storeNarrow(Vec<float> v, bf16* p) {
+  const Bf16Bits bits = roundToBf16(v);
+  std::memcpy(p, &bits, sizeof bits);
+}
+
 /// a·b + c, rounded once where the machine can.
 LANGEVIN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
 #if defined(__AVX512F__)

@@ -126,7 +126,7 @@ static void activate(Stream& stream, S* y, uint8_t* signs, int64_t n, ComputeOf<
 template <class Scheme, class S, class Epilogue>
 static bool tryWinograd(Stream& stream, const WinogradShape& shape, double taps, const SourceView<S>& source,
                         const WeightView<S>& weights, bool turned, const Epilogue& epilogue) {
-  if (!worthWinograd<Scheme>(shape, taps)) return false;
+  if (!worthWinograd<Scheme, FactorOf<S>>(shape, taps)) return false;
   convolveWinograd<Scheme>(stream, shape, source, weights, turned, epilogue);
   return true;
 }

@@ -12,7 +12,7 @@
 // of k, whatever the tile and the instruction set; where `accumulate`, this call's sum is added to the earlier ones at
 // the end, so that the rounding of a long sum grows with a call's length and not with all of it.
 #pragma once
-#include "../simd.h"
+#include "convolution_factors.h"
 
 namespace langevin::LANGEVIN_ISA {
 
@@ -32,18 +32,20 @@ constexpr int kAheadInterval = 2;
 
 template <class T>
 struct MultiplyKernel {
+  using Sum = ComputeOf<T>;
   int segment;   // S, pixels of a segment
   int segments;  // R
-  void (*run)(const T* const* segments, const int64_t* offsets, int64_t steps, int64_t depth, const T* weight, T* sums,
-              bool accumulate, Ahead ahead);
+  void (*run)(const T* const* segments, const int64_t* offsets, int64_t steps, int64_t depth, const T* weight,
+              Sum* sums, bool accumulate, Ahead ahead);
 };
 
 /// depth is a multiple of 4 where pitch is kChannelBlock.
 template <class T, int S, int R, int Q, int pitch>
 static void multiply(const T* const* segments, const int64_t* offsets, int64_t steps, int64_t depth, const T* weight,
-                     T* sums, bool accumulate, Ahead ahead) {
-  using V = Vec<T>;
-  constexpr int unroll = pitch == kChannelBlock ? 4 : 1;
+                     ComputeOf<T>* sums, bool accumulate, Ahead ahead) {
+  using V = Vec<ComputeOf<T>>;
+  using F = Factors<T>;
+  constexpr int unroll = pitch == kChannelBlock ? 4 : F::channels;
   static_assert(S * R <= kMaxPixels && Q <= kMaxVectors && R <= kMaxSegments, "a tile beyond its buffer");
   V sum[R][S][Q];
 #pragma GCC unroll 32
@@ -57,21 +59,21 @@ static void multiply(const T* const* segments, const int64_t* offsets, int64_t s
     for (int r = 0; r < R; ++r) x[r] = segments[r] + offsets[step];
     for (int64_t c = 0; c < depth; c += unroll) {
 #pragma GCC unroll 4
-      for (int u = 0; u < unroll; ++u) {
+      for (int u = 0; u < unroll; u += F::channels) {
         if (pitch == kChannelBlock && u % kAheadInterval == 0) {
           __builtin_prefetch(ahead.next, 0, 2);
           ahead.next += ahead.step;
         }
-        V w[Q];
+        typename F::Weights w[Q];
 #pragma GCC unroll 4
-        for (int q = 0; q < Q; ++q) w[q] = V::load(weight + (u * Q + q) * V::lanes);
+        for (int q = 0; q < Q; ++q) w[q] = F::weights(weight + (u * Q + q * F::channels) * V::lanes);
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
           for (int s = 0; s < S; ++s) {
-            const V b = V::broadcast(x[r][s * pitch + c + u]);
+            const typename F::Input b = F::input(x[r] + s * pitch + c + u);
 #pragma GCC unroll 4
-            for (int q = 0; q < Q; ++q) sum[r][s][q] = fma(b, w[q], sum[r][s][q]);
+            for (int q = 0; q < Q; ++q) sum[r][s][q] = F::add(b, w[q], sum[r][s][q]);
           }
         }
       }
@@ -82,7 +84,7 @@ static void multiply(const T* const* segments, const int64_t* offsets, int64_t s
   for (int p = 0; p < R * S; ++p) {
 #pragma GCC unroll 4
     for (int q = 0; q < Q; ++q) {
-      T* const target = sums + (p * Q + q) * V::lanes;
+      ComputeOf<T>* const target = sums + (p * Q + q) * V::lanes;
       (accumulate ? V::load(target) + sum[p / S][p % S][q] : sum[p / S][p % S][q]).store(target);
     }
   }

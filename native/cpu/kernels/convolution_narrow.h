@@ -70,22 +70,20 @@ static void packTransposed(const Geometry& g, const SourceView<S>& x, int64_t im
     }
     const S* source = x.data + image * x.image + row * x.row + firstColumn * x.pixel;
     int64_t c = 0;
-    if constexpr (sizeof(S) == sizeof(T)) {
-      for (; c + L <= g.sourceChannels; c += L) {
-        for (int64_t j = first; j < last; j += L) {
-          const int64_t count = least(L, last - j);
-          Vec<T> lines[L];
+    for (; c + L <= g.sourceChannels; c += L) {
+      for (int64_t j = first; j < last; j += L) {
+        const int64_t count = least(L, last - j);
+        Vec<T> lines[L];
 #pragma GCC unroll 16
-          for (int i = 0; i < L; ++i) lines[i] = Vec<T>::load(source + (j + least(i, count - 1)) * x.pixel + c);
-          transpose<T>(lines);
-          // Whole vectors, also past the last column: the margin is zeroed after them.
-          T* y = target + c * channelPitch + j;
-          if (j + L <= rowPitch) {
+        for (int i = 0; i < L; ++i) lines[i] = loadWide(source + (j + least(i, count - 1)) * x.pixel + c);
+        transpose<T>(lines);
+        // Whole vectors, also past the last column: the margin is zeroed after them.
+        T* y = target + c * channelPitch + j;
+        if (j + L <= rowPitch) {
 #pragma GCC unroll 16
-            for (int i = 0; i < L; ++i) lines[i].store(y + i * channelPitch);
-          } else {
-            for (int i = 0; i < L; ++i) storeLanes(lines[i], y + i * channelPitch, count);
-          }
+          for (int i = 0; i < L; ++i) lines[i].store(y + i * channelPitch);
+        } else {
+          for (int i = 0; i < L; ++i) storeLanes(lines[i], y + i * channelPitch, count);
         }
       }
     }

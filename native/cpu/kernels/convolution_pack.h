@@ -9,18 +9,14 @@ namespace langevin::LANGEVIN_ISA {
 /// One vector of storage type S, or only its first n lanes (the others 0).
 template <class T, class S>
 LANGEVIN_INLINE Vec<T> loadLanes(const S* p, int64_t n) {
-  if constexpr (sizeof(S) == sizeof(T)) {
-    if (n >= Vec<T>::lanes) return Vec<T>::load(p);
-  }
+  if (n >= Vec<T>::lanes) return loadWide(p);
   Vec<T> v = Vec<T>::zero();
   for (int i = 0; i < Vec<T>::lanes && i < n; ++i) v.v[i] = widen(p[i]);
   return v;
 }
 template <class T, class S>
 LANGEVIN_INLINE void storeLanes(Vec<T> v, S* p, int64_t n) {
-  if constexpr (sizeof(S) == sizeof(T)) {
-    if (n >= Vec<T>::lanes) return v.store(p);
-  }
+  if (n >= Vec<T>::lanes) return storeNarrow(v, p);
   for (int i = 0; i < Vec<T>::lanes && i < n; ++i) p[i] = narrow<S>(v.v[i]);
 }
 
@@ -34,12 +30,10 @@ LANGEVIN_INLINE void zeroFill(T* p, int64_t n) {
 /// y[0, n) = x[i · stride].
 template <class T, class S>
 LANGEVIN_INLINE void copyChannels(T* y, const S* x, int64_t n, int64_t stride) {
-  if constexpr (sizeof(S) == sizeof(T)) {
-    if (stride == 1 && n == kChannelBlock) {
+  if (stride == 1 && n == kChannelBlock) {
 #pragma GCC unroll 8
-      for (int i = 0; i < kChannelBlock; i += Vec<T>::lanes) Vec<T>::load(x + i).store(y + i);
-      return;
-    }
+    for (int i = 0; i < kChannelBlock; i += Vec<T>::lanes) loadWide(x + i).store(y + i);
+    return;
   }
   for (int64_t i = 0; i < n; ++i) y[i] = widen(x[i * stride]);
 }
@@ -153,18 +147,16 @@ static void packMatrix(const WeightView<S>& w, int64_t tap, int64_t input, int64
   }
   for (int64_t n = 0; n < width; n += L) {
     int64_t c = 0;
-    if constexpr (sizeof(S) == sizeof(T)) {
-      for (; w.input == 1 && n + L <= outputs && c + L <= inputs; c += L) {
-        Vec<T> rows[L];
+    for (; w.input == 1 && n + L <= outputs && c + L <= inputs; c += L) {
+      Vec<T> rows[L];
 #pragma GCC unroll 16
-        for (int i = 0; i < L; ++i) {
-          rows[i] = Vec<T>::load(source + (n + i) * w.output + c);
-          __builtin_prefetch(source + (n + 2 * L + i) * w.output + c);  // rows lie too far apart for the hardware
-        }
-        transpose<T>(rows);
-#pragma GCC unroll 16
-        for (int i = 0; i < L; ++i) rows[i].store(y + (c + i) * width + n);
+      for (int i = 0; i < L; ++i) {
+        rows[i] = loadWide(source + (n + i) * w.output + c);
+        __builtin_prefetch(source + (n + 2 * L + i) * w.output + c);  // rows lie too far apart for the hardware
       }
+      transpose<T>(rows);
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) rows[i].store(y + (c + i) * width + n);
     }
     for (; c < depth; ++c) {
       for (int64_t i = n; i < n + L; ++i) {

@@ -25,7 +25,7 @@ LANGEVIN_INLINE void transformColumns(const WinogradPlan& p, const SourceView<S>
 #pragma GCC unroll 6
       for (int i = 0; i < Scheme::patch; ++i) {
         if constexpr (whole) {
-          d[i] = Lane::load(source + i * x.row);
+          d[i] = loadWide(source + i * x.row);
         } else {
           d[i] = i >= begin && i < end ? loadLanes<float>(source + i * x.row, count) : Lane::zero();
         }
@@ -39,8 +39,8 @@ LANGEVIN_INLINE void transformColumns(const WinogradPlan& p, const SourceView<S>
 
 /// Transforms the patches of tiles [first, last) to v, where tile `first` lies at 0. `strip` has room for p.stripCount
 /// floats.
-template <class Scheme, class S>
-static void transformPatches(const WinogradPlan& p, const SourceView<S>& x, int64_t first, int64_t last, float* v,
+template <class Scheme, class S, class F>
+static void transformPatches(const WinogradPlan& p, const SourceView<S>& x, int64_t first, int64_t last, F* v,
                              float* strip) {
   for (int64_t t = first; t < last;) {
     const TilePlace place = placeOf(p, t);
@@ -52,13 +52,11 @@ static void transformPatches(const WinogradPlan& p, const SourceView<S>& x, int6
     const S* source = x.data + place.image * x.image + row * x.row + column * x.pixel;
     for (int64_t channel = 0; channel < p.blocks * kChannelBlock; channel += Lane::lanes) {
       const int64_t count = most(0, least(Lane::lanes, p.sourceChannels - channel));
-      const bool whole = sizeof(S) == sizeof(float) && begin == 0 && end == Scheme::patch && count == Lane::lanes;
-      if constexpr (sizeof(S) == sizeof(float)) {
-        if (whole) {
-          transformColumns<Scheme, true>(p, x, source + channel, column, columns, begin, end, count, strip);
-        }
+      if (begin == 0 && end == Scheme::patch && count == Lane::lanes) {
+        transformColumns<Scheme, true>(p, x, source + channel, column, columns, begin, end, count, strip);
+      } else {
+        transformColumns<Scheme, false>(p, x, source + channel, column, columns, begin, end, count, strip);
       }
-      if (!whole) transformColumns<Scheme, false>(p, x, source + channel, column, columns, begin, end, count, strip);
       const int64_t block = channel / kChannelBlock;
       transformRows<Scheme>(strip, columns, tiles, v + block * p.patchBlock + channel % kChannelBlock, p.patchFrequency,
                             kChannelBlock);
@@ -67,11 +65,37 @@ static void transformPatches(const WinogradPlan& p, const SourceView<S>& x, int6
   }
 }
 
+/// The weights of a block, from taps[9][16][width] to u[frequency][16][width], `pitch` between frequencies.
+template <class Scheme>
+LANGEVIN_INLINE void transformBlock(const float* taps, int64_t width, float* u, int64_t pitch) {
+  for (int64_t i = 0; i < kChannelBlock * width; i += Lane::lanes) {
+    transformKernel<Scheme>(taps + i, kChannelBlock * width, u + i, pitch);
+  }
+}
+
+#if defined(__AVX512BF16__)
+/// … to u[frequency][8][width][2], rounded.
+template <class Scheme>
+static void transformBlock(const float* taps, int64_t width, bf16* u, int64_t pitch) {
+  constexpr int frequencies = Scheme::points * Scheme::points, L = Lane::lanes;
+  alignas(64) float even[frequencies * L], odd[frequencies * L];
+  for (int64_t c = 0; c < kChannelBlock; c += 2) {
+    for (int64_t n = 0; n < width; n += L) {
+      transformKernel<Scheme>(taps + c * width + n, kChannelBlock * width, even, L);
+      transformKernel<Scheme>(taps + (c + 1) * width + n, kChannelBlock * width, odd, L);
+      for (int f = 0; f < frequencies; ++f) {
+        storePairs(Lane::load(even + f * L), Lane::load(odd + f * L), u + f * pitch + c * width + 2 * n);
+      }
+    }
+  }
+}
+#endif
+
 /// Transforms the weights of a pair for blocks [firstBlock, lastBlock) to u, where block `firstBlock` lies at 0.
 /// `turned`: by 180°.
-template <class Scheme, class S>
+template <class Scheme, class S, class F>
 static void transformWeights(const WinogradPlan& p, const WeightView<S>& w, bool turned, int64_t pair,
-                             int64_t firstBlock, int64_t lastBlock, float* u) {
+                             int64_t firstBlock, int64_t lastBlock, F* u) {
   const int64_t first = pair * kMaxVectors, output = first * Lane::lanes;
   const int64_t width = least(kMaxVectors, p.vectors - first) * Lane::lanes;
   alignas(64) float taps[9 * kChannelBlock * kMaxVectors * Lane::lanes];
@@ -81,26 +105,24 @@ static void transformWeights(const WinogradPlan& p, const WeightView<S>& w, bool
       packMatrix(w, turned ? 8 - t : t, input, inputs, kChannelBlock, output, p.outChannels - output, width,
                  taps + t * kChannelBlock * width);
     }
-    for (int64_t i = 0; i < kChannelBlock * width; i += Lane::lanes) {
-      transformKernel<Scheme>(taps + i, kChannelBlock * width, u + i, p.weightFrequency);
-    }
+    transformBlock<Scheme>(taps, width, u, p.weightFrequency);
   }
 }
 
 /// products[frequency][tile][pair] = or += Σ over `blocks` blocks of patches · weights. Meanwhile the kernels ask for
 /// `ahead`, and outputAhead(tile) is called for each tile in turn, spread over the work.
-template <class OutputAhead>
-static void multiplyFrequencies(const WinogradPlan& p, const TileKernels& kernels, int64_t tiles, int64_t blocks,
-                                int64_t width, const float* patches, const float* weights, float* products,
-                                bool accumulate, Ahead ahead, const OutputAhead& outputAhead) {
+template <class F, class OutputAhead>
+static void multiplyFrequencies(const WinogradPlan& p, const TileKernels<F>& kernels, int64_t tiles, int64_t blocks,
+                                int64_t width, const F* patches, const F* weights, float* products, bool accumulate,
+                                Ahead ahead, const OutputAhead& outputAhead) {
   for (int64_t f = 0; f < p.frequencies; ++f) {
     for (int64_t t = f * tiles / p.frequencies; t < (f + 1) * tiles / p.frequencies; ++t) outputAhead(t);
-    const float* const v = patches + f * p.patchFrequency;
-    const float* const u = weights + f * p.weightFrequency;
+    const F* const v = patches + f * p.patchFrequency;
+    const F* const u = weights + f * p.weightFrequency;
     float* const m = products + f * p.productFrequency;
     for (int64_t t = 0; t < tiles;) {
-      const MultiplyKernel<float>& kernel = kernels.of(tiles - t);
-      const float* segments[kMaxSegments];
+      const MultiplyKernel<F>& kernel = kernels.of(tiles - t);
+      const F* segments[kMaxSegments];
       for (int r = 0; r < kernel.segments; ++r) segments[r] = v + (t + r * kernel.segment) * kChannelBlock;
       kernel.run(segments, p.offsets, blocks, kChannelBlock, u, m + t * width, accumulate, ahead);
       ahead.next += ahead.step * (blocks * kChannelBlock / kAheadInterval);
@@ -165,19 +187,20 @@ LANGEVIN_INLINE Ahead patchesAhead(const WinogradPlan& p, const SourceView<S>& x
 template <class Scheme, class S, class Epilogue>
 static void convolveWinograd(Stream& stream, const WinogradShape& shape, const SourceView<S>& x, const WeightView<S>& w,
                              bool turned, const Epilogue& epilogue) {
-  constexpr int64_t kTaskBlocks = 4, kTaskTiles = 8, size = sizeof(float);
-  WinogradPlan p = planWinograd<Scheme>(shape);
-  const TileKernels kernels[kMaxVectors] = {tileKernels(1), tileKernels(2)};
+  using F = FactorOf<S>;
+  constexpr int64_t kTaskBlocks = 4, kTaskTiles = 8, size = sizeof(F);
+  WinogradPlan p = planWinograd<Scheme, F>(shape);
+  const TileKernels<F> kernels[kMaxVectors] = {tileKernels<F>(1), tileKernels<F>(2)};
   const int64_t patchCount = p.frequencies * p.patchFrequency, weightCount = p.frequencies * p.weightFrequency;
   const int64_t sharedCount = p.sharesWeights ? p.pairs * weightCount : patchCount;
   Arena arena{
       static_cast<char*>(stream.scratch(0, 3, static_cast<size_t>(sharedCount * size + p.chunkBlocks * 8 + 128)))};
-  float* const shared = arena.take<float>(sharedCount);
+  F* const shared = arena.take<F>(sharedCount);
   p.offsets = arena.take<int64_t>(p.chunkBlocks);
   for (int64_t b = 0; b < p.chunkBlocks; ++b) p.offsets[b] = b * p.patchBlock;
 
   const auto strip = [&](int thread) {
-    return static_cast<float*>(stream.scratch(thread, 2, static_cast<size_t>(p.stripCount * size)));
+    return static_cast<float*>(stream.scratch(thread, 2, sizeof(float) * static_cast<size_t>(p.stripCount)));
   };
 
   if (p.sharesWeights) {
@@ -200,10 +223,10 @@ static void convolveWinograd(Stream& stream, const WinogradShape& shape, const S
   stream.parallel(tasks, [&](int64_t task, int thread) {
     const int64_t group = task % p.groups, first = group * p.groupTiles, last = least(p.tiles, first + p.groupTiles);
     const int64_t firstPair = task / p.groups, lastPair = p.sharesWeights ? p.pairs : firstPair + 1;
-    float* const own = static_cast<float*>(
+    F* const own = static_cast<F*>(
         stream.scratch(thread, 0, static_cast<size_t>((p.sharesWeights ? patchCount : weightCount) * size)));
-    float* const products =
-        static_cast<float*>(stream.scratch(thread, 1, static_cast<size_t>(p.frequencies * p.productFrequency * size)));
+    float* const products = static_cast<float*>(
+        stream.scratch(thread, 1, sizeof(float) * static_cast<size_t>(p.frequencies * p.productFrequency)));
     if (p.sharesWeights) transformPatches<Scheme>(p, x, first, last, own, strip(thread));
     for (int64_t pair = firstPair; pair < lastPair; ++pair) {
       const int64_t vectors = least(kMaxVectors, p.vectors - pair * kMaxVectors);
@@ -211,9 +234,8 @@ static void convolveWinograd(Stream& stream, const WinogradShape& shape, const S
         const int64_t firstBlock = chunk * p.chunkBlocks, lastBlock = least(p.blocks, firstBlock + p.chunkBlocks);
         if (!p.sharesWeights) transformWeights<Scheme>(p, w, turned, pair, firstBlock, lastBlock, own);
         const int64_t width = vectors * Lane::lanes, base = firstBlock * kChannelBlock;
-        const float* const patches =
-            (p.sharesWeights ? own : shared + first * kChannelBlock) + firstBlock * p.patchBlock;
-        const float* const weights = p.sharesWeights ? shared + pair * weightCount + base * width : own;
+        const F* const patches = (p.sharesWeights ? own : shared + first * kChannelBlock) + firstBlock * p.patchBlock;
+        const F* const weights = p.sharesWeights ? shared + pair * weightCount + base * width : own;
         const bool lastChunk = chunk == p.chunks - 1;
         Ahead ahead{reinterpret_cast<const char*>(x.data), 0};
         if (p.sharesWeights && pair == 0 && chunk == 0) {

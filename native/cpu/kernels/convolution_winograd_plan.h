@@ -63,51 +63,58 @@ LANGEVIN_INLINE TilePlace placeOf(const WinogradPlan& p, int64_t t) {
 }
 
 /// Kernels by the number of tiles that they multiply, the largest first. The last may compute a few tiles too many.
+template <class F>
 struct TileKernels {
-  MultiplyKernel<float> kernels[4];
+  MultiplyKernel<F> kernels[4];
   int count;
   LANGEVIN_INLINE int64_t largest() const { return kernels[0].segment * kernels[0].segments; }
-  LANGEVIN_INLINE const MultiplyKernel<float>& of(int64_t tiles) const {
+  LANGEVIN_INLINE const MultiplyKernel<F>& of(int64_t tiles) const {
     int i = 0;
     while (i < count - 1 && kernels[i].segment * kernels[i].segments > tiles) ++i;
     return kernels[i];
   }
 };
 
-template <int S, int R, int Q>
-constexpr MultiplyKernel<float> tileKernel() {
-  return {S, R, multiply<float, S, R, Q, kChannelBlock>};
+template <class F, int S, int R, int Q>
+constexpr MultiplyKernel<F> tileKernel() {
+  return {S, R, multiply<F, S, R, Q, kChannelBlock>};
 }
 
-static TileKernels tileKernels(int vectors) {
+template <class F>
+static TileKernels<F> tileKernels(int vectors) {
 #if defined(__AVX512F__) || defined(__aarch64__)  // 32 registers
-  if (vectors == 2) return {{tileKernel<4, 3, 2>(), tileKernel<4, 2, 2>(), tileKernel<4, 1, 2>()}, 3};
-  return {{tileKernel<7, 4, 1>(), tileKernel<8, 2, 1>(), tileKernel<8, 1, 1>(), tileKernel<4, 1, 1>()}, 4};
+  if (vectors == 2) return {{tileKernel<F, 4, 3, 2>(), tileKernel<F, 4, 2, 2>(), tileKernel<F, 4, 1, 2>()}, 3};
+  return {{tileKernel<F, 7, 4, 1>(), tileKernel<F, 8, 2, 1>(), tileKernel<F, 8, 1, 1>(), tileKernel<F, 4, 1, 1>()}, 4};
 #else  // 16 registers
-  if (vectors == 2) return {{tileKernel<2, 3, 2>(), tileKernel<2, 2, 2>(), tileKernel<2, 1, 2>()}, 3};
-  return {{tileKernel<4, 3, 1>(), tileKernel<4, 2, 1>(), tileKernel<4, 1, 1>()}, 3};
+  if (vectors == 2) return {{tileKernel<F, 2, 3, 2>(), tileKernel<F, 2, 2, 2>(), tileKernel<F, 2, 1, 2>()}, 3};
+  return {{tileKernel<F, 4, 3, 1>(), tileKernel<F, 4, 2, 1>(), tileKernel<F, 4, 1, 1>()}, 3};
 #endif
 }
 
-/// At least `count` floats, an odd number of cache lines: frequencies a power of two apart would share a few sets of
+/// At least `count` elements, an odd number of cache lines: frequencies a power of two apart would share a few sets of
 /// the caches.
-LANGEVIN_INLINE int64_t oddLines(int64_t count) { return (ceilDivide(count, 16) | 1) * 16; }
+template <class F>
+LANGEVIN_INLINE int64_t oddLines(int64_t count) {
+  constexpr int64_t line = 64 / sizeof(F);
+  return (ceilDivide(count, line) | 1) * line;
+}
 
 /// Bytes of L2 (1 MiB) for a task's transformed patches.
 constexpr int64_t kPatchBytes = 576 << 10;
 /// … and for shared patches where they are not the smaller: L3 has 32 MiB, but the scratch memory is kept (24 MiB here
 /// were no faster for WRN-28-10).
 constexpr int64_t kSharedBytes = 12 << 20;
-/// Of 80 channels the weights of a pair, transformed, are 360 KiB at 16 lanes. The same in all layers, as sums over
-/// more channels are made in parts of this length, and the result must not depend on the batch.
-constexpr int64_t kMostChunkBlocks = 5;
+/// Of 80 channels (bf16: 160) the weights of a pair, transformed, are 360 KiB at 16 lanes. The same in all layers, as
+/// sums over more channels are made in parts of this length, and the result must not depend on the batch.
+template <class F>
+constexpr int64_t kMostChunkBlocks = 5 * sizeof(float) / sizeof(F);
 /// Tiles of a group, multiples of what the largest kernel takes. Where weights are shared, few, for the sake of L1 and
 /// L2; else as many as have their products in L2.
 constexpr int64_t kGroupUnit = 12, kGroupTiles = 24, kNarrowGroupTiles = 28, kMostGroupTiles = 132;
 
-template <class Scheme>
+template <class Scheme, class F>
 static WinogradPlan planWinograd(const WinogradShape& shape) {
-  constexpr int64_t L = Lane::lanes, size = sizeof(float);
+  constexpr int64_t L = Lane::lanes, size = sizeof(F);
   WinogradPlan p;
   static_cast<WinogradShape&>(p) = shape;
   p.frequencies = Scheme::points * Scheme::points, p.tile = Scheme::tile, p.step = Scheme::step;
@@ -129,15 +136,15 @@ static WinogradPlan planWinograd(const WinogradShape& shape) {
   p.groupTiles = least(limit, ceilDivide(ceilDivide(p.tiles, p.groups), 4) * 4);
   p.groups = ceilDivide(p.tiles, p.groupTiles);
 
-  p.chunks = ceilDivide(p.blocks, kMostChunkBlocks);
+  p.chunks = ceilDivide(p.blocks, kMostChunkBlocks<F>);
   p.chunkBlocks = ceilDivide(p.blocks, p.chunks);
   p.chunks = ceilDivide(p.blocks, p.chunkBlocks);
 
   // The last kernel call of a group may read and write up to three tiles past its own.
-  p.patchBlock = oddLines(((p.sharesWeights ? p.groupTiles : p.tiles) + 3) * kChannelBlock);
-  p.patchFrequency = oddLines(p.patchBlock * p.blocks);
-  p.weightFrequency = oddLines((p.sharesWeights ? p.blocks : p.chunkBlocks) * kChannelBlock * kMaxVectors * L);
-  p.productFrequency = oddLines((p.groupTiles + 3) * least(p.vectors, kMaxVectors) * L);
+  p.patchBlock = oddLines<F>(((p.sharesWeights ? p.groupTiles : p.tiles) + 3) * kChannelBlock);
+  p.patchFrequency = oddLines<F>(p.patchBlock * p.blocks);
+  p.weightFrequency = oddLines<F>((p.sharesWeights ? p.blocks : p.chunkBlocks) * kChannelBlock * kMaxVectors * L);
+  p.productFrequency = oddLines<float>((p.groupTiles + 3) * least(p.vectors, kMaxVectors) * L);
   p.stripCount = Scheme::points * ((p.tileColumns - 1) * Scheme::step + Scheme::patch) * L;
   return p;
 }
@@ -146,7 +153,7 @@ static WinogradPlan planWinograd(const WinogradShape& shape) {
 /// vectors, a transformed patch costs about four a frequency and vector of channels, a tile of outputs as much. The
 /// batch does not count: an image's result must not depend on how many others there are. Weights of more than 256 MiB,
 /// transformed, are left to the direct kernels: the scratch memory is kept.
-template <class Scheme>
+template <class Scheme, class F>
 static bool worthWinograd(const WinogradShape& s, double taps) {
   constexpr double kFrequencies = Scheme::points * Scheme::points, kTransform = 4, kWorth = 0.9;
   constexpr double kMostWeightBytes = 256 << 20;
@@ -154,7 +161,8 @@ static bool worthWinograd(const WinogradShape& s, double taps) {
       static_cast<double>(ceilDivide(s.outHeight, Scheme::tile) * ceilDivide(s.outWidth, Scheme::tile));
   const double blocks = static_cast<double>(ceilDivide(s.sourceChannels, kChannelBlock));
   const double vectors = static_cast<double>(ceilDivide(s.outChannels, kChannelBlock));
-  const double winograd = tiles * kFrequencies * (blocks * kChannelBlock * vectors + kTransform * (blocks + vectors));
+  const double products = blocks * kChannelBlock * vectors / Factors<F>::channels;
+  const double winograd = tiles * kFrequencies * (products + kTransform * (blocks + vectors));
   if (kFrequencies * blocks * vectors * kChannelBlock * kChannelBlock * sizeof(float) > kMostWeightBytes) return false;
   const double outputs = static_cast<double>(s.outHeight * s.outWidth);
   return winograd < kWorth * taps * outputs * static_cast<double>(s.sourceChannels) * vectors;

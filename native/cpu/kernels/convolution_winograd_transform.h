@@ -92,12 +92,12 @@ struct WinogradStride2Gradient {
 
 /// Bᵀ d B of `tiles` neighbouring patches, whose columns of Bᵀ d lie in `strip` [points][columns]; frequency f of tile
 /// t to v + f·frequency + t·tile.
-template <class Scheme>
-LANGEVIN_INLINE void transformRows(const float* strip, int64_t columns, int64_t tiles, float* v, int64_t frequency,
+template <class Scheme, class F>
+LANGEVIN_INLINE void transformRows(const float* strip, int64_t columns, int64_t tiles, F* v, int64_t frequency,
                                    int64_t tile) {
   constexpr int L = Lane::lanes;
   for (int64_t t = 0; t < tiles; ++t, strip += Scheme::step * L, v += tile) {
-    float* target = v;
+    F* target = v;
     const float* row = strip;
     for (int i = 0; i < Scheme::points; ++i, row += columns * L) {
       Lane d[Scheme::patch], sums[Scheme::points];
@@ -105,7 +105,7 @@ LANGEVIN_INLINE void transformRows(const float* strip, int64_t columns, int64_t 
       for (int j = 0; j < Scheme::patch; ++j) d[j] = Lane::load(row + j * L);
       Scheme::input(d, sums);
 #pragma GCC unroll 6
-      for (int j = 0; j < Scheme::points; ++j, target += frequency) sums[j].store(target);
+      for (int j = 0; j < Scheme::points; ++j, target += frequency) storeNarrow(sums[j], target);
     }
   }
 }
