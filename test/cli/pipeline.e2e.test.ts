@@ -115,6 +115,21 @@ describe('from training to judgement', { timeout: 120_000 }, () => {
     const [a, b] = [whole, parts].map((run) => readSafetensors(join(run, 'checkpoint.safetensors')).tensors)
     expect(b).toEqual(a)
   })
+
+  it('Ctrl-C in a long judgement keeps the suites that are done', async () => {
+    const folder = temporaryFolder()
+    const [run, judged] = [join(folder, 'run'), join(folder, 'judged')]
+    writeBars(folder, 24)
+    writeBars(folder, 24, { split: 'test' })
+    await done(`train --data ${folder} --out ${run} ${tinyRun}`)
+    const controller = new AbortController()
+    const command = `eval --run ${run} --suite accuracy,samples --chain-steps 1000000 --out ${judged}`
+    const stopped = langevin(command, { signal: controller.signal })
+    while (!existsSync(join(judged, 'report.html'))) await new Promise((resume) => setTimeout(resume, 1))
+    controller.abort()
+    expect((await stopped).code).toBe(130)
+    expect(Object.keys(JSON.parse(readFileSync(join(judged, 'eval.json'), 'utf8')).suites)).toEqual(['accuracy'])
+  })
 })
 
 describe('verify', { timeout: 120_000 }, () => {

@@ -15,7 +15,9 @@ export interface Suite<Result extends object = object> {
   readonly name: string
   /** Whether it reads input gradients from the score cache; then every pass over images computes them. */
   readonly usesGradients?: boolean
-  /** Throws DataError, ConfigError where it cannot be run at all. */
+  /** Throws DataError, ConfigError where it cannot be run at all. Asked before any suite is run. */
+  check?(context: SuiteContext): void
+  /** Throws DataError, where a model has diverged for one. */
   run(context: SuiteContext): Promise<SuiteOutput<Result>>
   /** The result in words and numbers. */
   tables(result: Result): ResultTable[]
