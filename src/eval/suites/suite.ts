@@ -64,7 +64,8 @@ export function cellText(cell: Cell): string {
 /** What a number was measured on. It stands beside every number of eval.json. */
 export interface MeasuredOn {
   data: string
-  split: 'train' | 'validation' | 'test'
+  /** `sampled`: images that the run drew, of the data's kind. */
+  split: 'train' | 'validation' | 'test' | 'sampled'
   images: number
   /** Standard deviation of the Gaussian noise on the images in [-1, 1]; 0: none. */
   sigma: number
