@@ -13,6 +13,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { readCheckpoint, readEvaluation } from '../dist/index.js'
+import { recordOf } from './evidence/record.mjs'
+import { recipes, shared } from './evidence/settings.mjs'
 import { root } from './machine.mjs'
 
 const { values: options } = parseArgs({
@@ -26,35 +28,7 @@ const { values: options } = parseArgs({
   },
 })
 
-/** What all runs share, instead of a network and a schedule that take days on a GPU. */
-const small = {
-  model: 'wrn-10-1',
-  steps: options.quick ? 4 : 600,
-  schedule: 'cosine',
-  warmupSteps: 20,
-  labelledBatch: 128,
-  cropPadding: 2,
-  validationSize: 1000, // for the temperature
-  checkpointEvery: 100,
-  evalEvery: 200,
-  ema: 0.99,
-}
-
-/** A network this narrow without norms learns slowly from the released start and learning rate. */
-const withoutNorm = { init: 'he', lr: 2e-3, sigma: 0.1 }
-
-/** What each recipe needs besides, at this scale. The baseline is the first: the others are judged beside it. */
-const recipes = {
-  classifier: withoutNorm,
-  // As the demo (src/cli/demo-recipe.ts): the classifier first, then p(x) gradually; 0.1 is the noise that the released
-  // help calls more stable; a small buffer, whose chains are visited often.
-  jem: {
-    ...withoutNorm,
-    ...{ pxStart: 150, pxRamp: 150, pxWeight: 0.3, classConditional: true, bufferSize: 500, sgldSteps: 15 },
-  },
-  'jem++': { warmupSteps: 50, bufferSize: 500 },
-  'sada-jem': { warmupSteps: 50, bufferSize: 500 },
-}
+const small = { ...shared, ...(options.quick ? { steps: 4 } : {}) }
 
 // The bundled subsets, also where the whole sets are installed.
 const plan = [
@@ -160,6 +134,14 @@ for (const { data } of plan) {
   if (begun.length < 2) continue
   const files = ['json', 'html'].flatMap((kind) => [`--${kind}`, join(options.out, `${data}.${kind}`)])
   if (!(await langevin('compare', ...begun.map(({ folder }) => folder), ...files))) failed.push(`compare ${data}`)
+}
+const whole =
+  plan.every(({ data }) => wanted(options.data, data)) &&
+  Object.keys(recipes).every((name) => wanted(options.recipe, name))
+if (whole && !options.quick) {
+  const path = join(options.out, 'evidence.json')
+  writeFileSync(path, `${JSON.stringify(recordOf(runs, { ...small, recipes }), null, 2)}\n`)
+  process.stderr.write(`${path} written; node bench/evidence-pages.mjs ${options.out} puts it into the pages\n`)
 }
 if (failed.length > 0) {
   process.stderr.write(`\nfailed: ${failed.join(', ')}\n`)
