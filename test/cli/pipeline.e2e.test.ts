@@ -156,12 +156,17 @@ describe('verify', { timeout: 120_000 }, () => {
 })
 
 describe('the machine', { timeout: 120_000 }, () => {
-  it('bench sgld and bench conv print what programs read', async () => {
+  it('every bench prints what programs read', async () => {
     const flags = '--seconds 0.1 --batch 2 --threads 1 --json'
     const sgld = JSON.parse((await done(`bench sgld ${flags}`)).stdout)
     expect(sgld).toMatchObject({ net: 'wrn-10-1', size: 28, channels: 1, batch: 2, threads: 1, device: 'cpu' })
     for (const key of ['imageStepsPerSecond', 'msPerStep', 'peakBytes']) expect(sgld[key], key).toBeGreaterThan(0)
     expect(sgld.imageStepsPerSecond).toBeCloseTo((1000 * 2) / sgld.msPerStep, 6)
+    const iteration = JSON.parse((await done(`bench iteration ${flags} --size 8 --steps 2`)).stdout)
+    expect(iteration).toMatchObject({ net: 'wrn-10-1', size: 8, batch: 2, steps: 2, precision: 'fp32' })
+    expect(iteration.iterationsPerSecond).toBeCloseTo(1000 / iteration.msPerIteration, 6)
+    const inference = JSON.parse((await done(`bench inference ${flags}`)).stdout)
+    expect(inference.imagesPerSecond).toBeCloseTo((1000 * 2) / inference.msPerBatch, 6)
     const conv = JSON.parse((await done(`bench conv ${flags} --in 5 --out 7 --stride 2`)).stdout)
     for (const pass of ['forward', 'inputGradient', 'weightGradient']) {
       // 2 · batch · 14² · 5 · 7 · 9 operations.
@@ -183,6 +188,14 @@ describe('the machine', { timeout: 120_000 }, () => {
     expect(peer.imageStepsPerSecond).toBeCloseTo(1000 / peer.msPerStep, 6)
     expect(peer.ratio).toBeCloseTo(peer.msPerStep / msPerStep, 6)
     expect((await done(command)).stdout).toMatch(/langevin +PyTorch[\s\S]*image-steps\/s +[\d.]+ +[\d.]+/)
+    const others = '--peer pytorch --seconds 0.1 --batch 2 --threads 1 --size 8 --json'
+    for (const [what, ms] of [
+      ['iteration --steps 2', 'msPerIteration'],
+      ['inference', 'msPerBatch'],
+    ]) {
+      const result = JSON.parse((await done(`bench ${what} ${others}`)).stdout)
+      expect(result.peer.ratio, what).toBeCloseTo(result.peer[ms] / result[ms], 6)
+    }
   })
 
   it('doctor finds every kernel right on every instruction set', async () => {
