@@ -128,7 +128,7 @@ function contextOf(suites: readonly Suite[], options: JudgeOptions): SuiteContex
 }
 
 /** Throws DataError unless these are the images that the run was trained on. */
-function checkedTraining(data: Dataset, { data: known }: LoadedRun): Dataset {
+export function checkedTraining(data: Dataset, { data: known }: Pick<LoadedRun, 'data'>): Dataset {
   if (describeData(known.source, data).crc32 === known.crc32) return data
   throw new DataError(`${known.source} is not what the run was trained on: its images have changed since`)
 }

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { decode } from 'fast-png'
 import { describe, expect, it } from 'vitest'
 import { findPyTorch } from '../../src/cli/peer.ts'
+import { loadDataset } from '../../src/data/catalog.ts'
 import { readSafetensors, writeSafetensors } from '../../src/io/safetensors.ts'
 import { temporaryFolder } from '../io/temporary-folder.ts'
 import { langevin } from './collect.ts'
@@ -96,6 +97,19 @@ describe('from training to judgement', { timeout: 120_000 }, () => {
     const printed = JSON.parse((await done(`eval --run ${run} --suite accuracy --json - --baseline ${run}`)).stdout)
     const [ours, baseline] = printed.suites.accuracy.models
     expect(baseline).toEqual({ ...ours, name: 'baseline' })
+  })
+
+  it('sample --fresh starts where the chains of training start', async () => {
+    const folder = temporaryFolder()
+    const [run, png] = [join(folder, 'run'), join(folder, 'x.png')]
+    const data = loadDataset(writeBars(folder, 60))
+    const mean = (values: ArrayLike<number>) => Array.from(values).reduce((sum, v) => sum + v, 0) / values.length
+    await done(`train --data ${folder} --out ${run} ${tinyRun} --chain-start class-gaussians`)
+    const { stdout } = await done(`sample --run ${run} --out ${png} --fresh --steps 0 --n 100`)
+    expect(stdout).toContain('from Gaussians fitted to the training images of each class, 0 steps')
+    // Gaussians of the images are as bright as these; uniform noise would be 127.5 grey.
+    expect(Math.abs(mean(data.images) - 127.5)).toBeGreaterThan(30)
+    expect(Math.abs(mean(decode(readFileSync(png)).data) - mean(data.images))).toBeLessThan(15)
   })
 
   it('Ctrl-C saves and leaves with 130, and --resume ends with the same bits', async () => {

@@ -15,7 +15,7 @@ import {
   type SamplePool,
   samplePool,
 } from '../samples/pool.ts'
-import { startingImages } from '../samples/startingImages.ts'
+import { startingImages, startNames } from '../samples/startingImages.ts'
 import { type NamedImages, type NeighbourResult, neighboursOf } from './samples-neighbours.ts'
 import {
   describeMeasured,
@@ -272,12 +272,6 @@ function tables({ longChains, neighbours }: SamplesResult): ResultTable[] {
     })
   }
   return all
-}
-
-const startNames: Record<SamplesResult['sampler']['start'], string> = {
-  uniform: 'uniform noise',
-  gaussian: 'a Gaussian fitted to the training images',
-  'class-gaussians': 'Gaussians fitted to the training images of each class',
 }
 
 function numbers({ recognised, longChains, sampler }: SamplesResult): NamedNumber[] {
