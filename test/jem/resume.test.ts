@@ -18,6 +18,7 @@ const variants: [string, Partial<JemConfig>][] = [
   ['a separate energy head', { unconditional: true, bufferSize: 15 }],
   ['SGD with momentum and decay', { optimizer: 'sgd', lr: 0.01, weightDecay: 1e-3 }],
   ['dropout', { dropout: 0.3 }],
+  ['a sampler in bf16', { samplerPrecision: 'bf16' }],
   ['batch norm and a moving average', { norm: 'batch', ema: 0.9 }],
   ['batch norm in training mode while sampling', { norm: 'batch', samplingMode: 'train' }],
   ['ActNorm, which starts from the first batch', { norm: 'act', lr: 1e-3 }],

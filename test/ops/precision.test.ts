@@ -16,7 +16,7 @@ import { Generator } from '../../src/random/generator.ts'
 import { tensor, to, zeros } from '../../src/tensor/create.ts'
 import { memory } from '../../src/tensor/memory.ts'
 import { scope } from '../../src/tensor/scope.ts'
-import { devices, forEachVariant } from './drive.ts'
+import { devices, forEachVariant, roundsTiles } from './drive.ts'
 
 /** Of ‖error‖/‖value‖ for sums of products whose factors are rounded: 2⁻⁸ for bf16, with its result rounded as well;
  *  2⁻¹¹ for TF32; f32's own rounding. */
@@ -64,7 +64,9 @@ describe.each(devices)('%s: products', (device) => {
             const error = relative(got, exact[i])
             // TF32 needs matrix instructions, which the plain kernels do without.
             const used = precision === 'tf32' && (device === 'cpu' || variant === 'simt') ? 'fp32' : precision
-            expect(error, `${precision} on ${variant}: value ${i}`).toBeLessThan(bounds[used])
+            const convolved = i === 0 || i === 2
+            const bound = used === 'bf16' && convolved && roundsTiles(variant) ? 2 ** -6 : bounds[used]
+            expect(error, `${precision} on ${variant}: value ${i}`).toBeLessThan(bound)
             if (used === 'bf16') expect(error, `${precision} on ${variant}: value ${i}`).toBeGreaterThan(1e-4)
           })
         },
@@ -106,11 +108,17 @@ describe.each(devices)('%s: products', (device) => {
       const net = new JemModel({ ...options, norm, generator: new Generator(2) })
       scope(() => {
         const x = normal([2, 8, 8, 1], new Generator(4), { device })
-        const [f32, bf16] = (['fp32', 'bf16'] as const).map((precision) =>
-          withPrecision(precision, () => net.forward(x)),
+        const f32 = net.forward(x).logits.dataSync()
+        forEachVariant(
+          device,
+          (variant) => {
+            const { logits } = withPrecision('bf16', () => net.forward(x))
+            expect(logits.dtype).toBe('f32')
+            const bound = roundsTiles(variant) ? 0.06 : 0.03
+            expect(relative(logits.dataSync(), f32), `${norm} on ${variant}`).toBeLessThan(bound)
+          },
+          'conv2d',
         )
-        expect(bf16.logits.dtype).toBe('f32')
-        expect(relative(bf16.logits.dataSync(), f32.logits.dataSync()), norm).toBeLessThan(0.03)
       })
       net.dispose()
     }

@@ -24,6 +24,8 @@ export interface Case {
   gradient: 'check' | 'compare' | 'none'
   /** By the output's dtype, where rounding adds up beyond `tolerances`. */
   tolerance?: Partial<Record<DType, Tolerance>>
+  /** Of bf16, where convolutions may round more than what is stored (`roundsTiles`). */
+  roundedTiles?: Tolerance
 }
 
 /** A wrong call; `t` makes zeros of a shape. */
