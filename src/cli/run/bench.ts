@@ -28,11 +28,11 @@ const classes = 10
 const turns = 5
 const stepSize = 1
 /** JEM's chains have so many. */
-const stepsOfGraph = 20
+const stepsOfChain = 20
 const noiseStd = 0.01
 
 /** Image-steps per second of SGLD as training runs it: forward, gradient to the images, noisy update; no norm. On a GPU a
- *  chain of steps is one graph, as in training. */
+ *  chain of steps is one graph, as in training; on a CPU the chains of a small net run through all steps in a core. */
 export async function runBenchSgld(options: BenchSgldOptions, context: CliContext): Promise<void> {
   const { net, size, channels, batch, precision } = options
   if (size < 8) throw new ConfigError(`--size must be a whole number >= 8, got ${size}`)
@@ -43,12 +43,12 @@ export async function runBenchSgld(options: BenchSgldOptions, context: CliContex
   const x = uniform([batch, size, size, channels], generator, { low: -1, high: 1, device })
   let chain: Captured | undefined
   try {
-    const steps = device === 'cpu' ? 1 : stepsOfGraph
+    const steps = device === 'cpu' && model.chainsAtOnce === undefined ? 1 : stepsOfChain
     const once = () => sgld(model, x, generator, { steps, stepSize, noiseStd, precision })
     once() // what is made at the first call, such as copies in bf16, is no part of the graph
-    chain = capture(once, { device, generator })
+    if (device !== 'cpu') chain = capture(once, { device, generator })
     const run = timed(device, (count) => {
-      for (let i = 0; i < count; i++) chain?.replay()
+      for (let i = 0; i < count; i++) chain ? chain.replay() : once()
     })
     run(2)
     synchronize(device)
