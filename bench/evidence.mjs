@@ -1,22 +1,20 @@
 // The evidence of the README: every recipe trained on digits and on clothes, judged, and put side by side.
 //
-//   node bench/evidence.mjs [--out runs/evidence] [--recipe NAMES] [--data NAMES] [--threads N] [--suite NAMES]
-//                          [--quick] [--plan]
+//   node bench/evidence.mjs [--out runs/evidence] [--recipe NAMES] [--data NAMES] [--threads N] [--quick] [--plan]
 //
-// Four recipes × three seeds on MNIST and one on Fashion-MNIST, each with the small network and the settings below. MNIST is
-// bundled; Fashion-MNIST's training images are not (`langevin data get fashion-mnist`). An iteration takes at most about a
-// second of one core's time, so that a run is made to end within five minutes on two quiet cores. Stopped at any moment, by
-// Ctrl-C or kill -9, the same command goes on where it was: finished runs stay, interrupted ones are resumed to the same
-// bits, suites of `langevin eval` that judge the same checkpoint are kept. A run that diverges for good is reported and
-// left for `langevin compare` to count; the others go on. `--plan` only tells what is there and what is to be done;
-// `--quick` trains four steps each, to see that everything runs.
+// Four recipes × three seeds on MNIST and one on Fashion-MNIST, each with the small network and the settings below, on the
+// bundled subsets. An iteration takes at most about a second of one core's time, so that a run is made to end within five
+// minutes on two quiet cores. Stopped at any moment, by Ctrl-C or kill -9, the same command goes on where it was: finished
+// runs stay, interrupted ones are resumed to the same bits, suites of `langevin eval` that are done are kept. A run that diverges for good is reported and left for `langevin compare` to count; the others go on. `--plan` only
+// tells what is there and what is to be done; `--quick` trains four steps each, to see that everything runs.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { suiteNames } from '../dist/cli/commands/eval.js'
-import { loadDataset, readCheckpoint } from '../dist/index.js'
+import { readCheckpoint, readEvaluation } from '../dist/index.js'
+import { recordOf } from './evidence/record.mjs'
+import { recipes, shared } from './evidence/settings.mjs'
 import { root } from './machine.mjs'
 
 const { values: options } = parseArgs({
@@ -25,46 +23,17 @@ const { values: options } = parseArgs({
     recipe: { type: 'string' },
     data: { type: 'string' },
     threads: { type: 'string' },
-    suite: { type: 'string', default: suiteNames.join() },
     quick: { type: 'boolean', default: false },
     plan: { type: 'boolean', default: false },
   },
 })
 
-/** What all runs share, instead of a network and a schedule that take days on a GPU. */
-const small = {
-  model: 'wrn-10-1',
-  steps: options.quick ? 4 : 600,
-  schedule: 'cosine',
-  warmupSteps: 20,
-  labelledBatch: 128,
-  cropPadding: 2,
-  validationSize: 1000, // for the temperature
-  checkpointEvery: 100,
-  evalEvery: 200,
-  ema: 0.99,
-}
+const small = { ...shared, ...(options.quick ? { steps: 4 } : {}) }
 
-/** A network this narrow without norms learns slowly from the released start and learning rate. */
-const withoutNorm = { init: 'he', lr: 2e-3, sigma: 0.1 }
-
-/** What each recipe needs besides, at this scale. The baseline is the first: the others are judged beside it. */
-const recipes = {
-  classifier: withoutNorm,
-  // As the demo (src/cli/demo-recipe.ts): the classifier first, then p(x) gradually; 0.1 is the noise that the released
-  // help calls more stable; a small buffer, whose chains are visited often.
-  jem: {
-    ...withoutNorm,
-    ...{ pxStart: 150, pxRamp: 150, pxWeight: 0.3, classConditional: true, bufferSize: 500, sgldSteps: 15 },
-  },
-  'jem++': { warmupSteps: 50, bufferSize: 500 },
-  'sada-jem': { warmupSteps: 50, bufferSize: 500 },
-}
-
+// The bundled subsets, also where the whole sets are installed.
 const plan = [
-  // The bundled subset, also where the whole set is installed.
   { data: 'mnist', source: 'bundled:mnist', seeds: [1, 2, 3] },
-  { data: 'fashion-mnist', source: 'fashion-mnist', seeds: [1] },
+  { data: 'fashion-mnist', source: 'bundled:fashion-mnist', seeds: [1] },
 ]
 
 const wanted = (list, name) => list === undefined || list.split(',').includes(name)
@@ -78,14 +47,14 @@ const runs = plan
     ),
   )
 
-function isThere(source) {
-  try {
-    loadDataset(source, { split: 'train', limit: 1 })
-    return true
-  } catch (error) {
-    if (error.code === 'DATA') return false
-    throw error
-  }
+/** Pictures of one seed are enough: the long chains of `samples` take longer than a run. */
+const suitesOf = ({ seed }) => ['accuracy', 'calibration', 'ood', 'robustness', ...(seed === 1 ? ['samples'] : [])]
+
+/** Suites that are yet to be done for a run that is trained. */
+function missingSuites(run) {
+  const path = join(run.folder, 'eval.json')
+  const judged = existsSync(path) ? readEvaluation(path) : undefined
+  return suitesOf(run).filter((name) => judged?.run.step !== small.steps || !(name in judged.suites))
 }
 
 /** Iterations that a run has behind it; undefined where it has not begun. */
@@ -124,10 +93,13 @@ function configOf(recipe) {
 }
 
 if (options.plan) {
-  for (const { folder } of runs) {
-    const steps = stepsOf(folder)
-    const judged = existsSync(join(folder, 'eval.json')) ? ', judged' : ''
-    process.stdout.write(`${folder}: ${steps === undefined ? 'to do' : `${steps} of ${small.steps} steps${judged}`}\n`)
+  for (const run of runs) {
+    const steps = stepsOf(run.folder)
+    const missing = missingSuites(run).join(', ')
+    const judged = missing ? `, to be judged: ${missing}` : ', judged'
+    const done =
+      steps === undefined ? 'to do' : `${steps} of ${small.steps} steps${steps === small.steps ? judged : ''}`
+    process.stdout.write(`${run.folder}: ${done}\n`)
   }
   process.exit(0)
 }
@@ -135,32 +107,41 @@ if (options.plan) {
 mkdirSync(options.out, { recursive: true })
 const threads = options.threads === undefined ? [] : ['--threads', options.threads]
 const failed = []
-const absent = plan
-  .filter(({ data, source }) => runs.some((run) => run.data === data) && !isThere(source))
-  .map(({ data }) => data)
-for (const data of absent) {
-  process.stderr.write(
-    `the training images of ${data} are not here: langevin data get ${data}; going on without them\n`,
-  )
-  failed.push(data)
-}
-for (const { data, source, seed, recipe, folder } of runs) {
-  if (absent.includes(data)) continue
+for (const run of runs) {
+  const { data, source, seed, recipe, folder } = run
   const steps = stepsOf(folder)
   const begun = steps === undefined ? ['--data', source] : ['--resume']
   const settings = ['--config', configOf(recipe), '--seed', String(seed), ...threads]
   const trained = steps === small.steps || (await langevin('train', ...begun, '--out', folder, ...settings))
   const baseline = join(options.out, `${data}-classifier-${seed}`)
   const beside = recipe !== 'classifier' && stepsOf(baseline) === small.steps ? ['--baseline', baseline] : []
+  const missing = missingSuites(run)
   // Without noise for all, whatever each was trained with: else their numbers could not be put side by side.
-  const judging = ['--suite', options.suite, '--sigma', '0', ...beside]
-  if (!trained || !(await langevin('eval', '--run', folder, ...judging))) failed.push(folder)
+  // Attacks take long, and the baseline is attacked where it is a run of its own.
+  const judgements = [
+    [missing.filter((name) => name !== 'robustness'), beside],
+    [missing.filter((name) => name === 'robustness'), []],
+  ]
+  let judged = trained
+  for (const [suites, flags] of judgements) {
+    if (!judged || suites.length === 0) continue
+    judged = await langevin('eval', '--run', folder, '--suite', suites.join(), '--sigma', '0', ...flags)
+  }
+  if (!judged) failed.push(folder)
 }
 for (const { data } of plan) {
   const begun = runs.filter((run) => run.data === data && stepsOf(run.folder) !== undefined)
   if (begun.length < 2) continue
   const files = ['json', 'html'].flatMap((kind) => [`--${kind}`, join(options.out, `${data}.${kind}`)])
   if (!(await langevin('compare', ...begun.map(({ folder }) => folder), ...files))) failed.push(`compare ${data}`)
+}
+const whole =
+  plan.every(({ data }) => wanted(options.data, data)) &&
+  Object.keys(recipes).every((name) => wanted(options.recipe, name))
+if (whole && !options.quick) {
+  const path = join(options.out, 'evidence.json')
+  writeFileSync(path, `${JSON.stringify(recordOf(runs, { ...small, recipes }), null, 2)}\n`)
+  process.stderr.write(`${path} written; node bench/evidence-pages.mjs ${options.out} puts it into the pages\n`)
 }
 if (failed.length > 0) {
   process.stderr.write(`\nfailed: ${failed.join(', ')}\n`)

@@ -1,11 +1,12 @@
 // What an iteration of each recipe costs: milliseconds, beside the plain classifier's, on the same network and digits.
 //
-//   node bench/recipes.mjs [--quick] [--threads N] [--model NAME] [--rounds N] [--seconds S] [--out FILE.json]
+//   node bench/recipes.mjs [--quick] [--evidence] [--threads N] [--model NAME] [--rounds N] [--seconds S] [--out FILE.json]
 //
 // Every recipe with its own constants (src/jem/recipes), batch sizes and steps included; only the network is another, for
 // all the same one. In one process on the same cores, all warm, then in turns, a slice of some seconds each. A figure is
 // the median over the slices, with the lowest and the highest; a ratio the median of the rounds' ratios. Then
-// `node bench/recipes-table.mjs` puts the table into docs/reproduce.md.
+// `node bench/recipes-table.mjs` puts the table into docs/reproduce.md. `--evidence`: the settings of bench/evidence.mjs
+// instead, for `node bench/evidence-pages.mjs`.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -19,12 +20,14 @@ import {
   resetPeakMemory,
   setThreads,
 } from '../dist/index.js'
+import { recipes, shared } from './evidence/settings.mjs'
 import { inTurns, spread } from './figures.mjs'
 import { describeMachine, root } from './machine.mjs'
 
 const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
+    evidence: { type: 'boolean', default: false },
     threads: { type: 'string', default: String(availableParallelism()) },
     model: { type: 'string', default: 'wrn-10-1' },
     rounds: { type: 'string' },
@@ -43,8 +46,12 @@ setThreads(threads)
 const data = loadDataset('bundled:mnist', { split: 'train' })
 const baseline = 'classifier'
 
-const contenders = recipeNames.map((name) => {
-  const config = recipeConfig(name, { model: options.model, validationSize: 0, device: 'cpu' })
+/** What is changed of a recipe. */
+const changes = (name) => (options.evidence ? { ...shared, ...recipes[name] } : { model: options.model })
+const names = options.evidence ? Object.keys(recipes) : recipeNames
+const contenders = names.map((name) => {
+  // The whole of p(x) from the first iteration on: what an iteration costs once the schedules have run.
+  const config = recipeConfig(name, { ...changes(name), pxStart: 0, pxRamp: 0, validationSize: 0, device: 'cpu' })
   return { name, config, trainer: new JemTrainer(config, data, 'cpu') }
 })
 
@@ -69,7 +76,7 @@ for (const contender of contenders) {
 }
 log(`${rounds} rounds of ${seconds} s each …`)
 const slices = await inTurns(contenders, rounds, slice)
-const base = slices[recipeNames.indexOf(baseline)]
+const base = slices[names.indexOf(baseline)]
 const rows = contenders.map(({ name, config }, i) => {
   const { sgldSteps, innerSteps, norm, batch, labelledBatch, samRho, pxWeight } = config
   return {
@@ -89,13 +96,22 @@ for (const { recipe, msPerIteration, timesClassifier } of rows) {
   )
 }
 
-const name = `${machine.date.slice(0, 10)}-recipes${options.quick ? '-quick' : ''}.json`
+const kind = options.evidence ? 'evidence-cost' : 'recipes'
+const name = `${machine.date.slice(0, 10)}-${kind}${options.quick ? '-quick' : ''}.json`
 const path = options.out ?? join(root, 'bench/results', name)
 mkdirSync(dirname(path), { recursive: true })
 const { height, width, channels, count } = data
 const image = { data: data.name, height, width, channels, count }
 const document = {
-  ...{ what: 'recipes', quick: options.quick, model: options.model, image, threads, rounds, secondsPerSlice: seconds },
+  ...{
+    what: kind,
+    quick: options.quick,
+    model: contenders[0].config.model,
+    image,
+    threads,
+    rounds,
+    secondsPerSlice: seconds,
+  },
   ...machine,
   rows,
 }

@@ -1,4 +1,5 @@
 // A JEM training run as the benches measure it: whole iterations as in training, on random images of any size.
+import { randomImages } from '../dist/cli/bench-work.js'
 import { defaultConfig, JemTrainer } from '../dist/index.js'
 
 /** `steps` SGLD steps on `batch` chains of the replay buffer, then the train step on three batches and Adam; no norm.
@@ -10,13 +11,4 @@ export function openTrainer({ net, batch, steps, size, channels, device = 'cpu',
     ...{ bufferSize: tiny ? 20 : 10_000, validationSize: tiny ? 10 : 100, cropPadding: tiny ? 1 : 4 },
   }
   return new JemTrainer(config, randomImages({ size, channels, count: tiny ? 40 : 2048 }), device)
-}
-
-/** A data set of noise: what an iteration costs does not depend on what the images show. */
-function randomImages({ size, channels, count }) {
-  const images = Uint8Array.from({ length: count * size * size * channels }, () => Math.random() * 256)
-  const labels = Uint8Array.from({ length: count }, (_, i) => i % 10)
-  const classNames = Array.from({ length: 10 }, (_, i) => String(i))
-  const shape = { count, height: size, width: size, channels, classes: 10 }
-  return { name: 'random', split: 'train', images, labels, classNames, ...shape }
 }

@@ -33,6 +33,12 @@ const SUBSETS = [
     labels: [mnist, 't10k-labels-idx1-ubyte', 'ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2'],
   },
   {
+    name: 'fashion-mnist-train-5000',
+    perClass: 500,
+    images: [fashion, 'train-images-idx3-ubyte', 'c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888'],
+    labels: [fashion, 'train-labels-idx1-ubyte', 'bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9'],
+  },
+  {
     name: 'fashion-mnist-test-2000',
     perClass: 200,
     images: [fashion, 't10k-images-idx3-ubyte', '5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b'],

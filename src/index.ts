@@ -39,7 +39,14 @@ export {
   type Statistic,
 } from './eval/compare.ts'
 export * from './eval/detection.ts'
-export { type Evaluation, type JudgeOptions, judge, readEvaluation, saveEvaluation } from './eval/evaluation.ts'
+export {
+  type Evaluation,
+  type Judged,
+  type JudgeOptions,
+  judge,
+  readEvaluation,
+  saveEvaluation,
+} from './eval/evaluation.ts'
 export { type GoldenResult, verifyGolden } from './eval/golden.ts'
 export * from './eval/metrics.ts'
 export { type Images, imagesOf, noiseImages } from './eval/pictures.ts'

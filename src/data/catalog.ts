@@ -28,7 +28,7 @@ type Entry = {
   read(path: string, options: ReadOptions): Dataset
   hasSplit(folder: string, split: Split): boolean
   /** Bundled files, by split: `data/<stem>-images.idx.gz` and `-labels.idx.gz`. */
-  bundled?: Partial<Record<Split, string>>
+  bundled?: Record<Split, string>
 }
 
 const idx = { read: readIdxAt, hasSplit: (folder: string, split: Split) => idxImages(folder, split) !== undefined }
@@ -48,7 +48,11 @@ const CATALOG: Record<DatasetName, Entry> = {
     classNames: numberedClasses(10),
     bundled: { train: 'mnist-train-10000', test: 'mnist-test-2000' },
   },
-  'fashion-mnist': { ...idx, classNames: FASHION_MNIST_CLASSES, bundled: { test: 'fashion-mnist-test-2000' } },
+  'fashion-mnist': {
+    ...idx,
+    classNames: FASHION_MNIST_CLASSES,
+    bundled: { train: 'fashion-mnist-train-5000', test: 'fashion-mnist-test-2000' },
+  },
   cifar10: { ...cifar('cifar10'), classNames: CIFAR10_CLASSES },
   cifar100: { ...cifar('cifar100'), classNames: CIFAR100_CLASSES },
   svhn: { ...svhn, classNames: numberedClasses(10) },
@@ -75,7 +79,7 @@ export type LoadOptions = ConvertOptions &
  *
  *  Names: `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `svhn`. The files come from `directory`, or from where they
  *  are installed, `dataFolder()`/<mnist, fashion-mnist, cifar-10-batches-bin, cifar-100-binary, svhn>, or from the subsets
- *  in this package (mnist: 10,000 train and 2,000 test images; fashion-mnist: 2,000 test images). `bundled:mnist` is the
+ *  in this package (mnist: 10,000 train and 2,000 test images; fashion-mnist: 5,000 and 2,000). `bundled:mnist` is the
  *  subset also where the official files are installed.
  *
  *  Paths: an IDX images file with its labels beside it, a folder of MNIST-named IDX files, a CIFAR-10 or CIFAR-100
@@ -136,7 +140,7 @@ export function installFolder(name: DatasetName): string {
 export function placeOf(name: DatasetName, split: Split): 'installed' | 'bundled' | 'nowhere' {
   const folder = installFolder(name)
   if (existsSync(folder) && CATALOG[name].hasSplit(folder, split)) return 'installed'
-  return CATALOG[name].bundled?.[split] === undefined ? 'nowhere' : 'bundled'
+  return CATALOG[name].bundled === undefined ? 'nowhere' : 'bundled'
 }
 
 function loadNamed(name: DatasetName, options: ReadOptions): Dataset {
@@ -148,18 +152,16 @@ function loadNamed(name: DatasetName, options: ReadOptions): Dataset {
 /** The subset in this package. Throws DataError where it has none. */
 function readBundled(name: DatasetName, options: ReadOptions): Dataset {
   const { bundled, classNames } = CATALOG[name]
-  const stem = bundled?.[options.split]
-  if (stem) {
-    const path = (part: string) => fileURLToPath(new URL(`../../data/${stem}-${part}.idx.gz`, import.meta.url))
-    return readIdxDataset(path('images'), path('labels'), { ...options, classNames })
+  if (bundled === undefined) {
+    throw new DataError(
+      `${name}: the ${options.split} split was not found: it is not part of this package, and ${installFolder(name)} ` +
+        'has no file of it',
+      { hint: `langevin data get ${name} installs it` },
+    )
   }
-  const why = bundled
-    ? `only its ${Object.keys(bundled).join(' and ')} split is part of this package`
-    : 'it is not part of this package'
-  throw new DataError(
-    `${name}: the ${options.split} split was not found: ${why}, and ${installFolder(name)} has no file of it`,
-    { hint: `langevin data get ${name} installs it` },
-  )
+  const path = (part: string) =>
+    fileURLToPath(new URL(`../../data/${bundled[options.split]}-${part}.idx.gz`, import.meta.url))
+  return readIdxDataset(path('images'), path('labels'), { ...options, classNames })
 }
 
 /** Reads a named data set from a folder (its own, or one that contains it) or from a file. */

@@ -50,15 +50,19 @@ export interface JudgeOptions {
   seed: number
   signal?: AbortSignal
   progress?: ShowProgress
+  /** Given all that is judged so far after each suite, to be saved: what comes next may take hours or be stopped. */
+  finished?: (judged: Judged) => Promise<void>
+}
+
+export interface Judged {
+  evaluation: Evaluation
+  pictures: Pictures
 }
 
 const silent: ShowProgress = (_label, _total, work) => work(() => {})
 
 /** Runs suites, one after another, on a trained run. Throws DataError, ConfigError. */
-export async function judge(
-  suites: readonly Suite[],
-  options: JudgeOptions,
-): Promise<{ evaluation: Evaluation; pictures: Pictures }> {
+export async function judge(suites: readonly Suite[], options: JudgeOptions): Promise<Judged> {
   const context = contextOf(suites, options)
   const evaluation: Evaluation = {
     version,
@@ -70,6 +74,7 @@ export async function judge(
     pictures: {},
   }
   const all: Record<string, Uint8Array> = {}
+  for (const suite of suites) suite.check?.(context)
   for (const suite of suites) {
     context.signal.throwIfAborted()
     const { result, pictures = {} } = await suite.run(context)
@@ -78,8 +83,9 @@ export async function judge(
     if (options.baseline) evaluation.baselines[suite.name] = checkpointOf(options.baseline)
     if (Object.keys(pictures).length > 0) evaluation.pictures[suite.name] = Object.keys(pictures)
     Object.assign(all, pictures)
+    evaluation.judgedAt = new Date().toISOString()
+    await options.finished?.({ evaluation, pictures: all })
   }
-  evaluation.judgedAt = new Date().toISOString()
   return { evaluation, pictures: all }
 }
 
@@ -122,7 +128,7 @@ function contextOf(suites: readonly Suite[], options: JudgeOptions): SuiteContex
 }
 
 /** Throws DataError unless these are the images that the run was trained on. */
-function checkedTraining(data: Dataset, { data: known }: LoadedRun): Dataset {
+export function checkedTraining(data: Dataset, { data: known }: Pick<LoadedRun, 'data'>): Dataset {
   if (describeData(known.source, data).crc32 === known.crc32) return data
   throw new DataError(`${known.source} is not what the run was trained on: its images have changed since`)
 }
@@ -132,11 +138,7 @@ const pictureFolder = 'eval'
 /** Adds an evaluation to the folder's eval.json: suites that are there already are replaced, others kept where they judge
  *  the same checkpoint and their pictures are still there. Returns what the file now holds, with all its pictures.
  *  Throws DataError. */
-export function saveEvaluation(
-  folder: string,
-  evaluation: Evaluation,
-  pictures: Pictures,
-): { evaluation: Evaluation; pictures: Pictures } {
+export function saveEvaluation(folder: string, { evaluation, pictures }: Judged): Judged {
   const path = join(folder, 'eval.json')
   const pathOf = (picture: string) => join(folder, pictureFolder, picture)
   const before = existsSync(path) ? readEvaluation(path) : undefined

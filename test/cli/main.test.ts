@@ -26,7 +26,12 @@ vi.mock('../../src/cli/run/compare.ts', () => ({ runCompare: spy('compare') }))
 vi.mock('../../src/cli/run/eval.ts', () => ({ runEval: spy('eval') }))
 vi.mock('../../src/cli/run/verify.ts', () => ({ runVerify: spy('verify') }))
 vi.mock('../../src/cli/run/doctor.ts', () => ({ runDoctor: spy('doctor') }))
-vi.mock('../../src/cli/run/bench.ts', () => ({ runBenchSgld: spy('bench sgld'), runBenchConv: spy('bench conv') }))
+vi.mock('../../src/cli/run/bench-conv.ts', () => ({ runBenchConv: spy('bench conv') }))
+vi.mock('../../src/cli/run/bench-network.ts', () => ({
+  runBenchSgld: spy('bench sgld'),
+  runBenchIteration: spy('bench iteration'),
+  runBenchInference: spy('bench inference'),
+}))
 
 afterEach(() => {
   calls.options = undefined
@@ -93,6 +98,20 @@ describe('commands get their options', () => {
       {
         ...{ name: 'bench sgld', net: 'wrn-10-1', size: 28, channels: 1, batch: 64, seconds: 3 },
         ...{ precision: 'fp32', json: true, device: 'auto', threads: 0 },
+      },
+    ],
+    [
+      'bench iteration --net wrn-16-2 --size 32 --channels 3 --steps 5',
+      {
+        ...{ name: 'bench iteration', net: 'wrn-16-2', size: 32, channels: 3, batch: 64, seconds: 3, steps: 5 },
+        ...{ precision: 'fp32', json: false, device: 'auto', threads: 0 },
+      },
+    ],
+    [
+      'bench inference --batch 1',
+      {
+        ...{ name: 'bench inference', net: 'wrn-10-1', size: 28, channels: 1, batch: 1, seconds: 3 },
+        ...{ json: false, device: 'auto', threads: 0 },
       },
     ],
     [
@@ -248,6 +267,8 @@ describe('help', () => {
       'compare',
       'verify',
       'bench sgld',
+      'bench iteration',
+      'bench inference',
       'bench conv',
       'doctor',
     ]) {

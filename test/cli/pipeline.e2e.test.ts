@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { decode } from 'fast-png'
 import { describe, expect, it } from 'vitest'
 import { findPyTorch } from '../../src/cli/peer.ts'
+import { loadDataset } from '../../src/data/catalog.ts'
 import { readSafetensors, writeSafetensors } from '../../src/io/safetensors.ts'
 import { temporaryFolder } from '../io/temporary-folder.ts'
 import { langevin } from './collect.ts'
@@ -98,6 +99,19 @@ describe('from training to judgement', { timeout: 120_000 }, () => {
     expect(baseline).toEqual({ ...ours, name: 'baseline' })
   })
 
+  it('sample --fresh starts where the chains of training start', async () => {
+    const folder = temporaryFolder()
+    const [run, png] = [join(folder, 'run'), join(folder, 'x.png')]
+    const data = loadDataset(writeBars(folder, 60))
+    const mean = (values: ArrayLike<number>) => Array.from(values).reduce((sum, v) => sum + v, 0) / values.length
+    await done(`train --data ${folder} --out ${run} ${tinyRun} --chain-start class-gaussians`)
+    const { stdout } = await done(`sample --run ${run} --out ${png} --fresh --steps 0 --n 100`)
+    expect(stdout).toContain('from Gaussians fitted to the training images of each class, 0 steps')
+    // Gaussians of the images are as bright as these; uniform noise would be 127.5 grey.
+    expect(Math.abs(mean(data.images) - 127.5)).toBeGreaterThan(30)
+    expect(Math.abs(mean(decode(readFileSync(png)).data) - mean(data.images))).toBeLessThan(15)
+  })
+
   it('Ctrl-C saves and leaves with 130, and --resume ends with the same bits', async () => {
     const folder = temporaryFolder()
     const data = writeBars(folder)
@@ -114,6 +128,21 @@ describe('from training to judgement', { timeout: 120_000 }, () => {
     expect(readFileSync(join(parts, 'metrics.jsonl'), 'utf8')).toBe(readFileSync(join(whole, 'metrics.jsonl'), 'utf8'))
     const [a, b] = [whole, parts].map((run) => readSafetensors(join(run, 'checkpoint.safetensors')).tensors)
     expect(b).toEqual(a)
+  })
+
+  it('Ctrl-C in a long judgement keeps the suites that are done', async () => {
+    const folder = temporaryFolder()
+    const [run, judged] = [join(folder, 'run'), join(folder, 'judged')]
+    writeBars(folder, 24)
+    writeBars(folder, 24, { split: 'test' })
+    await done(`train --data ${folder} --out ${run} ${tinyRun}`)
+    const controller = new AbortController()
+    const command = `eval --run ${run} --suite accuracy,samples --chain-steps 1000000 --out ${judged}`
+    const stopped = langevin(command, { signal: controller.signal })
+    while (!existsSync(join(judged, 'report.html'))) await new Promise((resume) => setTimeout(resume, 1))
+    controller.abort()
+    expect((await stopped).code).toBe(130)
+    expect(Object.keys(JSON.parse(readFileSync(join(judged, 'eval.json'), 'utf8')).suites)).toEqual(['accuracy'])
   })
 })
 
@@ -141,12 +170,17 @@ describe('verify', { timeout: 120_000 }, () => {
 })
 
 describe('the machine', { timeout: 120_000 }, () => {
-  it('bench sgld and bench conv print what programs read', async () => {
+  it('every bench prints what programs read', async () => {
     const flags = '--seconds 0.1 --batch 2 --threads 1 --json'
     const sgld = JSON.parse((await done(`bench sgld ${flags}`)).stdout)
     expect(sgld).toMatchObject({ net: 'wrn-10-1', size: 28, channels: 1, batch: 2, threads: 1, device: 'cpu' })
     for (const key of ['imageStepsPerSecond', 'msPerStep', 'peakBytes']) expect(sgld[key], key).toBeGreaterThan(0)
     expect(sgld.imageStepsPerSecond).toBeCloseTo((1000 * 2) / sgld.msPerStep, 6)
+    const iteration = JSON.parse((await done(`bench iteration ${flags} --size 8 --steps 2`)).stdout)
+    expect(iteration).toMatchObject({ net: 'wrn-10-1', size: 8, batch: 2, steps: 2, precision: 'fp32' })
+    expect(iteration.iterationsPerSecond).toBeCloseTo(1000 / iteration.msPerIteration, 6)
+    const inference = JSON.parse((await done(`bench inference ${flags}`)).stdout)
+    expect(inference.imagesPerSecond).toBeCloseTo((1000 * 2) / inference.msPerBatch, 6)
     const conv = JSON.parse((await done(`bench conv ${flags} --in 5 --out 7 --stride 2`)).stdout)
     for (const pass of ['forward', 'inputGradient', 'weightGradient']) {
       // 2 · batch · 14² · 5 · 7 · 9 operations.
@@ -168,6 +202,14 @@ describe('the machine', { timeout: 120_000 }, () => {
     expect(peer.imageStepsPerSecond).toBeCloseTo(1000 / peer.msPerStep, 6)
     expect(peer.ratio).toBeCloseTo(peer.msPerStep / msPerStep, 6)
     expect((await done(command)).stdout).toMatch(/langevin +PyTorch[\s\S]*image-steps\/s +[\d.]+ +[\d.]+/)
+    const others = '--peer pytorch --seconds 0.1 --batch 2 --threads 1 --size 8 --json'
+    for (const [what, ms] of [
+      ['iteration --steps 2', 'msPerIteration'],
+      ['inference', 'msPerBatch'],
+    ]) {
+      const result = JSON.parse((await done(`bench ${what} ${others}`)).stdout)
+      expect(result.peer.ratio, what).toBeCloseTo(result.peer[ms] / result[ms], 6)
+    }
   })
 
   it('doctor finds every kernel right on every instruction set', async () => {

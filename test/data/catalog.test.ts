@@ -58,13 +58,12 @@ describe('the data sets in the package load by name, without a download', () => 
     expect(labels(loadDataset('mnist', { split: 'test', limit: 4 }))).toEqual([7, 2, 1, 0]) // MNIST's first test digits
   })
 
-  test('a split that is not in the package says so, and what to do', () => {
-    const error = errorOf(() => loadDataset('fashion-mnist', { split: 'train' }))
+  test('a set that is not in the package says so, and what to do', () => {
+    const error = errorOf(() => loadDataset('svhn', { split: 'train' }))
     expect(error).toBeInstanceOf(DataError)
-    expect(error.message).toContain('only its test split is part of this package')
-    expect(error.message).toContain('/nonexistent/langevin/fashion-mnist has no file of it')
-    expect(error.hint).toContain('langevin data get fashion-mnist')
-    expect(errorOf(() => loadDataset('svhn')).message).toContain('not part of this package')
+    expect(error.message).toContain('the train split was not found: it is not part of this package')
+    expect(error.message).toContain('/nonexistent/langevin/svhn has no file of it')
+    expect(error.hint).toContain('langevin data get svhn')
   })
 })
 
@@ -121,7 +120,8 @@ describe('the full data sets load by name from where they are', () => {
   test('a source that lasts: paths from the root, the bundled subset by its own name while it is used', () => {
     expect(lastingSource('mnist')).toBe('bundled:mnist')
     expect(lastingSource('bundled:mnist')).toBe('bundled:mnist')
-    expect(lastingSource('fashion-mnist')).toBe('fashion-mnist') // its training part is not bundled
+    expect(lastingSource('fashion-mnist')).toBe('bundled:fashion-mnist')
+    expect(lastingSource('svhn')).toBe('svhn') // not bundled
     expect(lastingSource('package.json')).toBe(resolve('package.json'))
     expect(lastingSource('cifar10:some/file.bin')).toBe(`cifar10:${resolve('some/file.bin')}`)
     expect(lastingSource('no-such-thing')).toBe('no-such-thing')

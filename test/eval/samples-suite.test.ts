@@ -4,6 +4,8 @@ import { judge } from '../../src/eval/evaluation.ts'
 import { samplesSection } from '../../src/eval/report/samples.ts'
 import { type SamplesResult, samples } from '../../src/eval/suites/samples.ts'
 import type { LoadedRun } from '../../src/jem/loadRun.ts'
+import { assign } from '../../src/ops/cast.ts'
+import { tensor } from '../../src/tensor/create.ts'
 import { runOnBars } from './small-net.ts'
 
 const { run, data } = runOnBars()
@@ -11,9 +13,13 @@ afterAll(() => run.model.dispose())
 
 const small = { samples: 9, steps: 3, chains: 4, chainSteps: 20 }
 
-async function judged(judgedRun: LoadedRun = run, training = () => ({ ...data, split: 'train' as const })) {
+async function judged(
+  judgedRun: LoadedRun = run,
+  training = () => ({ ...data, split: 'train' as const }),
+  baseline?: LoadedRun,
+) {
   const { evaluation, pictures } = await judge([samples(small)], {
-    ...{ run: judgedRun, test: data, training, sigma: 0.03, seed: 4 },
+    ...{ run: judgedRun, baseline, test: data, training, sigma: 0.03, seed: 4 },
     progress: (label, total, work) => work((done) => expect(done, label).toBeLessThanOrEqual(total)),
   })
   return { result: evaluation.suites.samples as SamplesResult, pictures }
@@ -71,6 +77,22 @@ describe('the samples suite', { timeout: 120_000 }, () => {
     expect(sets[1].nearest).toBeGreaterThan(1)
     expect(distances).toEqual([...distances].sort((a, b) => a - b))
     expect(distances[0]).toBeCloseTo(0, 6)
+  })
+
+  it('tells how many samples of a class another network takes for that class', async () => {
+    const baseline = runOnBars().run
+    const bias = baseline.model.namedParameters().find(([name]) => name === 'class_output.bias')![1]
+    const always = tensor(Float32Array.of(0, 0, 1e6, 0))
+    assign(bias, always) // takes everything for the third of four classes
+    const { result } = await judged(run, undefined, baseline)
+    expect(result.recognised).toEqual({ samples: 40, share: 0.25 })
+    const [number] = samples().numbers!(result)
+    expect(number).toMatchObject({ value: 0.25, unit: 'percent', on: { split: 'sampled', images: 40 } })
+    expect(samples().notes!(result).join(' ')).toContain('The baseline takes 25.0 % of the 40 fresh samples')
+    const wild = { ...run, config: { ...run.config, stepSize: 1e39 } }
+    expect((await judged(wild, undefined, baseline)).result.recognised).toEqual({ samples: 40, share: 0 })
+    always.dispose()
+    baseline.model.dispose()
   })
 
   it('is the same for the same seed', async () => {

@@ -176,9 +176,20 @@ describe('suites', { timeout: 60_000 }, () => {
     await expect(judge([ood({ sets: [] })], options())).rejects.toThrow('no out-of-distribution sets')
   })
 
-  it('stop where they are asked to', async () => {
-    const signal = AbortSignal.abort()
-    await expect(judge([accuracy()], { ...options(), signal })).rejects.toThrow(/abort/i)
+  it('stop where they are asked to; what is judged by then can be saved', async () => {
+    const controller = new AbortController()
+    const finished: string[][] = []
+    const stopped = judge([accuracy(), calibration(), ood({ sets: [data] })], {
+      ...options(),
+      signal: controller.signal,
+      finished: async ({ evaluation }) => {
+        finished.push(Object.keys(evaluation.suites))
+        expect(evaluation.judgedAt).toMatch(/^\d{4}-/)
+        if (finished.length === 2) controller.abort()
+      },
+    })
+    await expect(stopped).rejects.toThrow(/abort/i)
+    expect(finished).toEqual([['accuracy'], ['accuracy', 'calibration']])
   })
 })
 
@@ -197,18 +208,22 @@ describe('eval.json', () => {
 
   it('keeps the other suites of the same checkpoint, with their pictures, and none of another', () => {
     const folder = temporaryFolder()
-    saveEvaluation(folder, evaluation(1, { a: { x: 1 }, b: { x: 1 } }), pictures('a', 'b'))
-    const saved = saveEvaluation(folder, evaluation(1, { b: { x: 2 } }), pictures('b'))
+    saveEvaluation(folder, { evaluation: evaluation(1, { a: { x: 1 }, b: { x: 1 } }), pictures: pictures('a', 'b') })
+    const saved = saveEvaluation(folder, { evaluation: evaluation(1, { b: { x: 2 } }), pictures: pictures('b') })
     expect(saved.evaluation.suites).toEqual({ a: { x: 1 }, b: { x: 2 } })
     expect(readEvaluation(join(folder, 'eval.json'))).toEqual(saved.evaluation)
     expect(Object.keys(saved.pictures).sort()).toEqual(['a.png', 'b.png'])
     expect(saved.pictures['a.png'].toString()).toBe('a')
     // A suite whose picture has gone would be a report with a hole.
     rmSync(join(folder, 'eval', 'a.png'))
-    expect(saveEvaluation(folder, evaluation(1, { b: { x: 3 } }), pictures('b')).evaluation.suites).toEqual({
+    expect(
+      saveEvaluation(folder, { evaluation: evaluation(1, { b: { x: 3 } }), pictures: pictures('b') }).evaluation.suites,
+    ).toEqual({
       b: { x: 3 },
     })
-    expect(saveEvaluation(folder, evaluation(2, { b: {} }), pictures('b')).evaluation.suites).toEqual({ b: {} })
+    expect(
+      saveEvaluation(folder, { evaluation: evaluation(2, { b: {} }), pictures: pictures('b') }).evaluation.suites,
+    ).toEqual({ b: {} })
   })
 
   it('of another version, or broken, is refused and left as it is', () => {
@@ -222,7 +237,9 @@ describe('eval.json', () => {
     ]
     for (const [text, reason] of refusals) {
       writeFileSync(path, text)
-      expect(() => saveEvaluation(folder, evaluation(1, { a: {} }), pictures('a'))).toThrow(reason)
+      expect(() => saveEvaluation(folder, { evaluation: evaluation(1, { a: {} }), pictures: pictures('a') })).toThrow(
+        reason,
+      )
       expect(readFileSync(path, 'utf8')).toBe(text)
       expect(existsSync(join(folder, 'eval'))).toBe(false)
       expect(readdirSync(folder)).toEqual(['eval.json'])

@@ -11,15 +11,25 @@ export interface BenchOptions extends DeviceOptions {
   json: boolean
 }
 
-export interface BenchSgldOptions extends BenchOptions {
+export interface BenchNetworkOptions extends BenchOptions {
   net: string
   size: number
   channels: number
-  /** How products compute. */
-  precision: Precision
   /** Measured beside ours, in turns. */
   peer?: 'pytorch'
 }
+
+export interface BenchSgldOptions extends BenchNetworkOptions {
+  /** How products compute. */
+  precision: Precision
+}
+
+export interface BenchIterationOptions extends BenchSgldOptions {
+  /** SGLD steps. */
+  steps: number
+}
+
+export type BenchInferenceOptions = BenchNetworkOptions
 
 export interface BenchConvOptions extends BenchOptions {
   size: number
@@ -42,25 +52,28 @@ export function declareBench(program: Command, context: CliContext): void {
     .command('sgld')
     .summary('SGLD steps of a network, in image-steps per second')
     .description('Image-steps per second: images × SGLD steps / time; a step is forward, input gradient and update.')
-    .option('--net <wrn-D-W>', 'WideResNet without normalisation, 10 classes', 'wrn-10-1')
-    .option('--size <n>', 'height and width of the images (pixels)', wholeFlag('--size', positive), 28)
-    .option('--channels <n>', 'of the images', wholeFlag('--channels', positive), 1)
-    .option(
-      '--precision <fp32|strict|tf32|bf16>',
-      'of products; strict is fp32 without Winograd; tf32 is fp32 on a CPU',
-      choiceFlag('--precision', precisions),
-      'fp32',
-    )
-    .option(
-      '--peer <pytorch>',
-      "measure that machine's PyTorch beside it, in turns, on the same device",
-      choiceFlag('--peer', ['pytorch'] as const),
-    )
-  addBenchOptions(sgld).action(async (flags: BenchSgldOptions) => {
-    const { checkModelName } = await import('../config.ts')
-    checkModelName('--net', flags.net)
-    const { runBenchSgld } = await import('../run/bench.ts')
+  addPrecision(addNetworkOptions(sgld)).action(async (flags: BenchSgldOptions) => {
+    const { runBenchSgld } = await network(flags)
     await runBenchSgld({ ...flags, json: flags.json ?? false }, context)
+  })
+
+  const iteration = bench
+    .command('iteration')
+    .summary('whole JEM iterations of a network: SGLD steps, then the train step with Adam')
+    .description('Seconds of a JEM iteration as released: SGLD on the replay buffer, three batches, Adam.')
+    .option('--steps <n>', 'SGLD steps of an iteration', wholeFlag('--steps', positive), 20)
+  addPrecision(addNetworkOptions(iteration)).action(async (flags: BenchIterationOptions) => {
+    const { runBenchIteration } = await network(flags)
+    await runBenchIteration({ ...flags, json: flags.json ?? false }, context)
+  })
+
+  const inference = bench
+    .command('inference')
+    .summary('logits and log p(x) of a batch, in images per second')
+    .description('Images per second of classifying: logits and log p(x), read by the program.')
+  addNetworkOptions(inference).action(async (flags: BenchInferenceOptions) => {
+    const { runBenchInference } = await network(flags)
+    await runBenchInference({ ...flags, json: flags.json ?? false }, context)
   })
 
   const conv = bench
@@ -73,9 +86,37 @@ export function declareBench(program: Command, context: CliContext): void {
     .option('--kernel <n>', 'height and width of the kernel (pixels)', wholeFlag('--kernel', positive), 3)
     .option('--stride <n>', 'in pixels', wholeFlag('--stride', positive), 1)
   addBenchOptions(conv).action(async (flags: BenchConvOptions) => {
-    const { runBenchConv } = await import('../run/bench.ts')
+    const { runBenchConv } = await import('../run/bench-conv.ts')
     await runBenchConv({ ...flags, json: flags.json ?? false }, context)
   })
+}
+
+async function network({ net }: BenchNetworkOptions) {
+  const { checkModelName } = await import('../config.ts')
+  checkModelName('--net', net)
+  return import('../run/bench-network.ts')
+}
+
+function addNetworkOptions(command: Command): Command {
+  command
+    .option('--net <wrn-D-W>', 'WideResNet without normalisation, 10 classes', 'wrn-10-1')
+    .option('--size <n>', 'height and width of the images (pixels)', wholeFlag('--size', positive), 28)
+    .option('--channels <n>', 'of the images', wholeFlag('--channels', positive), 1)
+    .option(
+      '--peer <pytorch>',
+      "measure that machine's PyTorch beside it, in turns, on the same device",
+      choiceFlag('--peer', ['pytorch'] as const),
+    )
+  return addBenchOptions(command)
+}
+
+function addPrecision(command: Command): Command {
+  return command.option(
+    '--precision <fp32|strict|tf32|bf16>',
+    'of products; strict is fp32 without Winograd; tf32 is fp32 on a CPU',
+    choiceFlag('--precision', precisions),
+    'fp32',
+  )
 }
 
 function addBenchOptions(command: Command): Command {

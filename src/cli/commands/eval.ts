@@ -43,7 +43,7 @@ export function declareEval(program: Command, context: CliContext): void {
     .summary('judge a trained model')
     .description(
       'Judges a run by suites of measurements and writes eval.json and report.html into its folder; suites that are ' +
-        'there already stay where they judge the same checkpoint. Every number says on which images and under which ' +
+        'there already stay where they judge the same checkpoint, and each is saved when it is done. Every number says on which images and under which ' +
         'noise it was measured.',
     )
     .requiredOption('--run <dir>', 'run folder')

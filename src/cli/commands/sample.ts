@@ -31,7 +31,7 @@ export function declareSample(program: Command, context: CliContext): void {
       "Langevin steps (default: with --buffer the run's own number, with --fresh 1000)",
       wholeFlag('--steps'),
     )
-    .option('--fresh', 'start from uniform noise')
+    .option('--fresh', 'start where the chains of training start: uniform noise, or Gaussians of the training images')
     .option('--buffer', "start from the run's replay buffer (default)")
     .option('--seed <n>', 'of every random number (whole number)', wholeFlag('--seed'), 1)
   addDeviceOptions(command).action(async (flags: SampleOptions & { fresh?: boolean; buffer?: boolean }) => {

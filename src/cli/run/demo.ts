@@ -83,7 +83,7 @@ export async function runDemo(
       progress: showProgress(context.stderr),
     })
     const pictures = await draw(run, out)
-    saveEvaluation(out, evaluation, {})
+    saveEvaluation(out, { evaluation, pictures: {} })
     const report = join(out, 'report.html')
     writeFileAtomic(report, await reportOf(run, out, training, evaluation, pictures))
     context.stdout.write(summary(headlineOf(evaluation), training, { ...pictures, report }))

@@ -96,8 +96,8 @@ export async function runEval(options: EvalOptions, context: CliContext): Promis
       seed,
       signal: context.signal,
       progress: showProgress(context.stderr),
+      finished: (judged) => save(out, { ...judged, run, folder: options.run, curves, defaults: defaultConfig }),
     })
-    await save(out, { ...judged, run, folder: options.run, curves, defaults: defaultConfig })
     const json = `${JSON.stringify(judged.evaluation, null, 2)}\n`
     if (options.json === '-') {
       context.stdout.write(json)
@@ -155,12 +155,12 @@ function refuseUnwritable(folder: string): void {
   }
 }
 
-/** eval.json, its pictures, and the report made from both. */
+/** Writes eval.json, its pictures, and the report made from both. */
 async function save(out: string, judged: EvaluationReport): Promise<void> {
   const { renderEvaluation } = await import('../../eval/report/evaluation.ts')
   const created = mkdirSync(out, { recursive: true })
   try {
-    const saved = saveEvaluation(out, judged.evaluation, judged.pictures)
+    const saved = saveEvaluation(out, judged)
     writeFileAtomic(join(out, 'report.html'), renderEvaluation({ ...judged, ...saved }))
   } catch (error) {
     if (created) discard(created)

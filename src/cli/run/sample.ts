@@ -1,21 +1,23 @@
 import { statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { noGrad } from '../../autograd/graph.ts'
+import { conversionTo } from '../../data/convert.ts'
 import { CheckpointError, ConfigError, DataError } from '../../errors.ts'
+import { checkedTraining } from '../../eval/evaluation.ts'
+import { startingImages, startNames } from '../../eval/samples/startingImages.ts'
 import { writeImageGrid } from '../../io/grid.ts'
 import type { LoadedRun } from '../../jem/loadRun.ts'
 import { sgld } from '../../jem/sampler.ts'
 import { samplerOptions } from '../../jem/trainer.ts'
 import type { Device } from '../../native/contract.ts'
-import { uniform } from '../../ops/random.ts'
 import { argmax } from '../../ops/reduce.ts'
 import { Generator } from '../../random/generator.ts'
 import { tensor, zeros } from '../../tensor/create.ts'
 import { keep, scope } from '../../tensor/scope.ts'
-import type { Tensor } from '../../tensor/tensor.ts'
 import type { SampleOptions } from '../commands/sample.ts'
 import type { CliContext } from '../context.ts'
 import { openDevice } from '../device.ts'
+import { loadData } from '../load-data.ts'
 import { openRun } from '../load-run.ts'
 import { slowProgress } from '../slow-progress.ts'
 
@@ -45,9 +47,10 @@ export async function runSample(options: SampleOptions, context: CliContext): Pr
     }
     const generator = new Generator(options.seed, 'picture')
     const chosen = source === 'buffer' ? await fromBuffer(run, options, generator, context) : undefined
+    const start = chosen ? bufferImages(run, chosen) : await freshImages(run, options, generator, context)
     const count = chosen ? chosen.length : n
     const steps = options.steps ?? (chosen ? config.sgldSteps : freshSteps)
-    const { images, strays } = await chains(run, { ...options, device, chosen, count, steps, generator }, context)
+    const { images, strays } = await chains(run, { ...options, device, start, count, steps, generator }, context)
     writeImageGrid(out, images, {
       count,
       height: data.height,
@@ -57,7 +60,7 @@ export async function runSample(options: SampleOptions, context: CliContext): Pr
     if (strays > 0) context.stderr.write(`notice: ${strays} of ${count} images hold NaN or infinite values\n`)
     const given = options.class === undefined ? '' : ` of class ${options.class} (${data.classNames[options.class]})`
     context.stdout.write(
-      `${out}: ${count} images${given} from ${source === 'buffer' ? 'the replay buffer' : 'noise'}, ${steps} steps, ` +
+      `${out}: ${count} images${given} from ${source === 'buffer' ? 'the replay buffer' : startNames[config.chainStart]}, ${steps} steps, ` +
         `step ${run.step} of the run, ${run.weights} weights\n`,
     )
   } finally {
@@ -111,11 +114,10 @@ async function classesOfBuffer(run: LoadedRun, size: number, { stderr, signal }:
   for (let start = 0; start < size; start += batch) {
     signal.throwIfAborted()
     const count = Math.min(batch, size - start)
+    const indices = Int32Array.from({ length: count }, (_, i) => start + i)
+    const shape = [count, run.data.height, run.data.width, run.data.channels]
     const classes = scope(() => {
-      const x = imagesOf(
-        run,
-        Int32Array.from({ length: count }, (_, i) => start + i),
-      )
+      const x = tensor(bufferImages(run, indices), { shape, device: run.model.parameters()[0].device })
       return noGrad(() => argmax(run.model.forward(x).logits))
     })
     all.set((await classes.data()) as Int32Array, start)
@@ -129,8 +131,8 @@ async function classesOfBuffer(run: LoadedRun, size: number, { stderr, signal }:
 interface ChainOptions {
   device: Device
   class?: number
-  /** Samples of the buffer to start from; absent: noise. */
-  chosen?: Int32Array
+  /** Where the chains start, pixels of `count` images. */
+  start: Float32Array
   count: number
   steps: number
   generator: Generator
@@ -148,14 +150,11 @@ async function chains(
   const progress = slowProgress({ stream: stderr, total: Math.ceil(count / batch) * steps, label: 'sample' })
   let strays = 0
   let stepsDone = 0
-  for (let start = 0; start < count; start += batch) {
-    const here = Math.min(batch, count - start)
+  for (let first = 0; first < count; first += batch) {
+    const here = Math.min(batch, count - first)
     const { height, width, channels } = run.data
-    const x = keep(
-      options.chosen
-        ? imagesOf(run, options.chosen.subarray(start, start + here))
-        : uniform([here, height, width, channels], generator, { low: -1, high: 1, device }),
-    )
+    const values = options.start.subarray(first * pixels, (first + here) * pixels)
+    const x = keep(tensor(values, { shape: [here, height, width, channels], device }))
     const labels =
       options.class === undefined ? undefined : keep(tensor(new Int32Array(here).fill(options.class), { device }))
     try {
@@ -171,7 +170,7 @@ async function chains(
       for (let i = 0; i < here; i++) {
         if (!values.subarray(i * pixels, (i + 1) * pixels).every(Number.isFinite)) strays++
       }
-      images.set(values, start * pixels)
+      images.set(values, first * pixels)
     } finally {
       x.dispose()
       labels?.dispose()
@@ -187,14 +186,30 @@ async function passed(device: Device): Promise<void> {
   await mark.data().finally(() => mark.dispose())
 }
 
-function imagesOf(run: LoadedRun, indices: Int32Array): Tensor {
+/** The pixels of these samples of the buffer. */
+function bufferImages(run: LoadedRun, indices: Int32Array): Float32Array {
   const pixels = pixelsOf(run)
-  const { height, width, channels } = run.data
   const values = new Float32Array(indices.length * pixels)
   for (const [place, i] of indices.entries()) {
     values.set(run.buffer.subarray(i * pixels, (i + 1) * pixels), place * pixels)
   }
-  return tensor(values, { shape: [indices.length, height, width, channels], device: run.model.parameters()[0].device })
+  return values
+}
+
+/** The pixels of images where the run's chains start; of a class, where that class's start. Throws DataError where the
+ *  training images are needed and are gone. */
+async function freshImages(
+  run: LoadedRun,
+  { n, class: wanted }: SampleOptions,
+  generator: Generator,
+  context: CliContext,
+): Promise<Float32Array> {
+  const training = () => {
+    const source = loadData(run.data.source, { split: 'train', ...conversionTo(run.data) }, context)
+    return checkedTraining(source, run)
+  }
+  const labels = wanted === undefined ? undefined : new Int32Array(n).fill(wanted)
+  return (await startingImages(run, training, n, generator, labels)).pixels
 }
 
 function pixelsOf({ data: { height, width, channels } }: LoadedRun): number {

@@ -1,11 +1,19 @@
 import type { Dataset } from '../../data/dataset.ts'
 import { splitIndices } from '../../data/loader.ts'
 import { chainStartOf } from '../../jem/chainStart.ts'
+import type { JemConfig } from '../../jem/config.ts'
 import type { LoadedRun } from '../../jem/loadRun.ts'
 import type { Generator } from '../../random/generator.ts'
 import { tensor } from '../../tensor/create.ts'
 import { keep } from '../../tensor/scope.ts'
 import { type Images, noiseImages } from '../pictures.ts'
+
+/** Where fresh chains start, in words. */
+export const startNames: Readonly<Record<JemConfig['chainStart'], string>> = {
+  uniform: 'uniform noise',
+  gaussian: 'a Gaussian fitted to the training images',
+  'class-gaussians': 'Gaussians fitted to the training images of each class',
+}
 
 /**
  * Where fresh chains of a run start, as they did in training: U(-1, 1), or the Gaussians of its recipe, fitted to the

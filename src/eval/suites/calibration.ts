@@ -57,17 +57,20 @@ export interface CalibrationResult {
 
 /** Calibration errors, before and after temperature scaling fitted on the images held out of training. */
 export function calibration(): Suite<CalibrationResult> {
-  return { name: 'calibration', run, tables, notes, numbers }
+  return { name: 'calibration', check, run, tables, notes, numbers }
 }
 
-async function run(context: SuiteContext): Promise<{ result: CalibrationResult }> {
-  const { test } = context
+function check({ test }: SuiteContext): void {
   const most = Math.max(...binCounts)
   if (test.count < most) {
     throw new DataError(`calibration: ${test.name} has ${test.count} test images, fewer than the ${most} bins`, {
       hint: 'judge on more images, or leave the suite out with --suite',
     })
   }
+}
+
+async function run(context: SuiteContext): Promise<{ result: CalibrationResult }> {
+  const { test } = context
   const models: CalibrationResult['models'] = []
   for (const candidate of candidatesOf(context)) {
     const { name, run, scores } = candidate

@@ -60,14 +60,17 @@ export type ScoreResult = DetectionMetrics & { intervals: Record<keyof Detection
 
 /** How well each score of `scores.ts` tells the test images from each other set. Throws ConfigError without a set. */
 export function ood(options: OodSuiteOptions): Suite<OodResult> {
-  return { name: 'ood', usesGradients: true, run: (context) => run(context, options), tables, notes, numbers }
+  const check = () => {
+    if (options.sets.length > 0) return
+    throw new ConfigError('ood: no out-of-distribution sets', { hint: 'name some with --ood' })
+  }
+  return { name: 'ood', usesGradients: true, check, run: (context) => run(context, options), tables, notes, numbers }
 }
 
 async function run(
   context: SuiteContext,
   { sets, equalSizes = true, resamples = 1000 }: OodSuiteOptions,
 ): Promise<{ result: OodResult }> {
-  if (sets.length === 0) throw new ConfigError('ood: no out-of-distribution sets', { hint: 'name some with --ood' })
   const { test, seed } = context
   const reference = typicalSet(context)
   const candidates = candidatesOf(context)

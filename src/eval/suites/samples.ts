@@ -1,14 +1,12 @@
-import { type Dataset, takeImages } from '../../data/dataset.ts'
-import { DataError } from '../../errors.ts'
 import type { JemConfig } from '../../jem/config.ts'
+import type { LoadedRun } from '../../jem/loadRun.ts'
 import type { SamplerOptions } from '../../jem/sampler.ts'
 import { samplerOptions } from '../../jem/trainer.ts'
 import { Generator } from '../../random/generator.ts'
 import { count, percent } from '../format.ts'
-import { quantile } from '../metrics.ts'
-import { chains, filmStrip, type Images, imagesOf, pickImages, pngGrid } from '../pictures.ts'
+import { chains, filmStrip, type Images, pickImages, pngGrid } from '../pictures.ts'
 import { type ChainTrace, type ChainVerdict, judgeChains, longChains, pixelShares } from '../samples/longChains.ts'
-import { nearestImages } from '../samples/neighbours.ts'
+import { outputsOf } from '../samples/outputs.ts'
 import {
   classRows,
   type ExtremeRow,
@@ -17,11 +15,13 @@ import {
   type SamplePool,
   samplePool,
 } from '../samples/pool.ts'
-import { startingImages } from '../samples/startingImages.ts'
+import { startingImages, startNames } from '../samples/startingImages.ts'
+import { type NamedImages, type NeighbourResult, neighboursOf } from './samples-neighbours.ts'
 import {
   describeMeasured,
   type MeasuredOn,
   measuredOn,
+  type NamedNumber,
   type ResultTable,
   type Suite,
   type SuiteContext,
@@ -42,11 +42,8 @@ export interface SamplesOptions {
 const rowLength = 10
 /** Frames of the film strip, and the chains that it shows. */
 const film = { frames: 11, chains: 6 }
-/** Test images whose distance to the training images is compared with the samples'. */
-const heldOutImages = 500
-
 /** Streams of the purpose `picture`. */
-const streams = { fresh: 1, classes: 2, buffer: 3, chains: 4, heldOut: 5 }
+const streams = { fresh: 1, classes: 2, buffer: 3, chains: 4 }
 
 /** A grid and what its samples are. */
 export interface SampleGrid {
@@ -68,6 +65,9 @@ export interface SamplesResult {
   /** Samples in the replay buffer; 0: the run kept none. */
   bufferSize: number
   grids: SampleGrid[]
+  /** Of the fresh samples given a class, those that the baseline, a network of its own, takes for that class; null without
+   *  a baseline. */
+  recognised: { samples: number; share: number } | null
   /** Samples with the highest and lowest log p(x) and max p(y|x), of the whole buffer, else of the fresh ones; null where
    *  the model's output is finite for none. */
   extremes: { picture: string; source: 'fresh' | 'buffer'; samples: number; rows: ExtremeRow[] } | null
@@ -84,20 +84,9 @@ export interface SamplesResult {
   neighbours: NeighbourResult | { missing: string }
 }
 
-export interface NeighbourResult {
-  training: MeasuredOn
-  test: MeasuredOn
-  /** Test images first. `nearerThanTest`: share of images nearer to a training image than 99 % of the test images are. */
-  sets: { name: string; images: number; median: number; nearest: number; nearerThanTest: number }[]
-  /** The samples nearest to a training image (upper row), and those training images (lower row). */
-  picture: string
-  /** Of these pairs. */
-  distances: number[]
-}
-
 /** What the model's samples look like, what becomes of long chains, and whether samples repeat the training images. */
 export function samples(options: SamplesOptions = {}): Suite<SamplesResult> {
-  return { name: 'samples', run: (context) => run(context, options), tables, notes }
+  return { name: 'samples', run: (context) => run(context, options), tables, notes, numbers }
 }
 
 async function run(context: SuiteContext, options: SamplesOptions): Promise<SuiteOutput<SamplesResult>> {
@@ -123,6 +112,8 @@ async function run(context: SuiteContext, options: SamplesOptions): Promise<Suit
   const labels = Int32Array.from({ length: run.data.classes * rowLength }, (_, i) => Math.floor(i / rowLength))
   const byClass = await freshSamples(context, labels.length, steps, streams.classes, labels)
   addGrid('fresh', 'fresh-classes', byClass, rowLength, run.data.classNames)
+
+  const recognised = context.baseline ? await recognisedBy(context.baseline.run, byClass, labels, context) : null
 
   const freshPool = await samplePool(run.model, fresh, { signal: context.signal })
   const shown: NamedImages[] = [{ name: 'fresh samples', images: freshPool.images }]
@@ -150,6 +141,7 @@ async function run(context: SuiteContext, options: SamplesOptions): Promise<Suit
       sampler: { stepSize, noiseStd, start: run.config.chainStart, steps, seed: context.seed },
       bufferSize: buffer?.images.count ?? 0,
       grids,
+      recognised,
       extremes: extremes && {
         picture: 'samples-extremes.png',
         source: buffer ? 'buffer' : 'fresh',
@@ -184,6 +176,22 @@ async function freshSamples(
     chains(run.model, start, [steps], generator, { ...sampling(context), labels, signal: context.signal, onProgress }),
   )
   return last
+}
+
+/** How many of the images a run takes for what they should be; those that are not finite for nothing. */
+async function recognisedBy(
+  { model }: LoadedRun,
+  images: Images,
+  labels: Int32Array,
+  { signal }: SuiteContext,
+): Promise<{ samples: number; share: number }> {
+  const { logits } = await outputsOf(model, images, { signal })
+  const { classes } = model.options
+  const right = labels.filter((label, i) => {
+    const row = logits.subarray(i * classes, (i + 1) * classes)
+    return row.every((value) => value <= row[label]) // false for NaN
+  })
+  return { samples: images.count, share: right.length / images.count }
 }
 
 /** The whole replay buffer; undefined where the run kept none, or none that is finite. */
@@ -222,72 +230,6 @@ async function traceChains(
       ...{ chains: wanted, frames: shown.map((i) => trace[i].step), trace },
       verdict: judgeChains(trace, { fStd: std, extreme }),
       data: { on: measuredOn(context, test), fMean: mean, fStd: std, extreme },
-    },
-  }
-}
-
-interface NamedImages {
-  name: string
-  images: Images
-}
-
-async function neighboursOf(
-  context: SuiteContext,
-  shown: readonly NamedImages[],
-): Promise<{ strip: Images; result: NeighbourResult } | { missing: string }> {
-  const { test, seed, signal, candidate } = context
-  if (shown.length === 0) return { missing: 'no sample is finite' }
-  let training: Dataset
-  try {
-    training = context.training()
-  } catch (error) {
-    if (error instanceof DataError) return { missing: error.message }
-    throw error
-  }
-  const { device } = candidate.run.model.parameters()[0]
-  const places = new Generator(seed, 'picture', streams.heldOut).permutation(test.count).slice(0, heldOutImages)
-  const heldOut = imagesOf(takeImages(test, places))
-  const sets = []
-  for (const { name, images } of [{ name: 'test images', images: heldOut }, ...shown]) {
-    const nearest = await context.progress(`nearest training images of ${name}`, training.count, (onProgress) =>
-      nearestImages(images, training, { device, signal, onProgress }),
-    )
-    sets.push({ name, images, ...nearest })
-  }
-  const near = quantile(sets[0].distances, 0.01)
-  const pairs = sets
-    .slice(1)
-    .flatMap(({ images, places, distances }) =>
-      Array.from(places, (place, i) => ({ distance: distances[i], images, i, place })),
-    )
-    .sort((a, b) => a.distance - b.distance)
-    .slice(0, rowLength)
-  const each = training.height * training.width * training.channels
-  const strip = { ...heldOut, count: 2 * pairs.length, pixels: new Float32Array(2 * pairs.length * each) }
-  const originals = imagesOf(
-    takeImages(
-      training,
-      Int32Array.from(pairs, ({ place }) => place),
-    ),
-  )
-  for (const [column, { images, i }] of pairs.entries()) {
-    strip.pixels.set(images.pixels.subarray(i * each, (i + 1) * each), column * each)
-  }
-  strip.pixels.set(originals.pixels, pairs.length * each)
-  return {
-    strip,
-    result: {
-      training: { ...measuredOn(context, training), sigma: 0 },
-      test: { ...measuredOn(context, { ...test, count: heldOut.count }), sigma: 0 },
-      sets: sets.map(({ name, distances }) => ({
-        name,
-        images: distances.length,
-        median: quantile(distances, 0.5),
-        nearest: quantile(distances, 0),
-        nearerThanTest: distances.filter((distance) => distance < near).length / distances.length,
-      })),
-      picture: 'neighbours.png',
-      distances: pairs.map(({ distance }) => distance),
     },
   }
 }
@@ -332,19 +274,31 @@ function tables({ longChains, neighbours }: SamplesResult): ResultTable[] {
   return all
 }
 
-const startNames: Record<SamplesResult['sampler']['start'], string> = {
-  uniform: 'uniform noise',
-  gaussian: 'a Gaussian fitted to the training images',
-  'class-gaussians': 'Gaussians fitted to the training images of each class',
+function numbers({ recognised, longChains, sampler }: SamplesResult): NamedNumber[] {
+  if (!recognised) return []
+  const on = {
+    ...longChains.data.on,
+    split: 'sampled',
+    images: recognised.samples,
+    sigma: 0,
+    seed: sampler.seed,
+  } as const
+  return [{ name: 'fresh samples that the baseline recognises', value: recognised.share, unit: 'percent', on }]
 }
 
-function notes({ sampler, bufferSize, grids, neighbours }: SamplesResult): string[] {
+function notes({ sampler, bufferSize, grids, recognised, neighbours }: SamplesResult): string[] {
   const { start, steps, stepSize, noiseStd, seed } = sampler
   const broken = grids.filter(({ notFinite }) => notFinite > 0)
   return [
     `Fresh samples: chains from ${startNames[start]}, ${count(steps)} SGLD steps of size ${stepSize} with noise of standard ` +
       `deviation ${noiseStd}, seed ${seed}. ` +
       (bufferSize > 0 ? `The replay buffer holds ${count(bufferSize)} samples.` : 'The run kept no replay buffer.'),
+    ...(recognised
+      ? [
+          `The baseline takes ${percent(recognised.share, 1)} of the ${recognised.samples} fresh samples given a class for ` +
+            'that class.',
+        ]
+      : []),
     'Blew up: a value that is not finite, or an rms above 2. Saturated: at least 20 % more of the values at black or white ' +
       'than in data. Drift: mean f of the last tenth of the trace less that of the tenth after its middle.',
     ...broken.map(

@@ -15,7 +15,9 @@ export interface Suite<Result extends object = object> {
   readonly name: string
   /** Whether it reads input gradients from the score cache; then every pass over images computes them. */
   readonly usesGradients?: boolean
-  /** Throws DataError, ConfigError where it cannot be run at all. */
+  /** Throws DataError, ConfigError where it cannot be run at all. Asked before any suite is run. */
+  check?(context: SuiteContext): void
+  /** Throws DataError, where a model has diverged for one. */
   run(context: SuiteContext): Promise<SuiteOutput<Result>>
   /** The result in words and numbers. */
   tables(result: Result): ResultTable[]
@@ -62,7 +64,8 @@ export function cellText(cell: Cell): string {
 /** What a number was measured on. It stands beside every number of eval.json. */
 export interface MeasuredOn {
   data: string
-  split: 'train' | 'validation' | 'test'
+  /** `sampled`: images that the run drew, of the data's kind. */
+  split: 'train' | 'validation' | 'test' | 'sampled'
   images: number
   /** Standard deviation of the Gaussian noise on the images in [-1, 1]; 0: none. */
   sigma: number

@@ -1,0 +1,35 @@
+// What the evidence runs found, as one document: settings, every number by run, curves, and what the samples suite says.
+import { join } from 'node:path'
+import { readRunRecord } from '../../dist/eval/compare.js'
+import { describeMachine } from '../machine.mjs'
+
+/** `runs`: { data, recipe, seed, folder } of what bench/evidence.mjs has trained. */
+export function recordOf(runs, settings) {
+  return { what: 'evidence', ...describeMachine(), settings, runs: runs.map(recordOfRun) }
+}
+
+function recordOfRun({ data, recipe, seed, folder }) {
+  const record = readRunRecord(folder)
+  // A run that gave up was not judged.
+  const { suites = {}, numbers = {}, pictures = {} } = record.evaluation ?? {}
+  const { accuracy, robustness, samples } = suites
+  return {
+    ...{ data, recipe, seed, steps: record.step, trainingImages: record.data.count },
+    ...{ rollbacks: record.rollbacks, gaveUp: record.gaveUp },
+    on: { test: accuracy?.on, attacked: robustness?.on },
+    numbers: Object.values(numbers)
+      .flat()
+      .map(({ name, value, unit }) => ({ name, value, unit })),
+    curves: robustness?.curves ?? [],
+    masking: (robustness?.masking ?? []).flatMap(({ checks }) => checks),
+    samples: samples && {
+      sampler: samples.sampler,
+      recognised: samples.recognised,
+      longChains: { ...samples.longChains, trace: undefined, last: samples.longChains.trace.at(-1) },
+      neighbours: samples.neighbours.sets,
+    },
+    pictures: Object.values(pictures)
+      .flat()
+      .map((name) => join(folder, 'eval', name)),
+  }
+}
