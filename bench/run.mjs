@@ -17,7 +17,8 @@ import { Peer } from '../dist/cli/peer.js'
 import { compare, comparisons, summary } from './comparisons.mjs'
 import { missing, oneDnnIsa } from './competitors.mjs'
 import { attempt, log, Results } from './document.mjs'
-import { measureLimits } from './limits.mjs'
+import { median } from './figures.mjs'
+import { measureLimits, startCopy } from './limits.mjs'
 import { describeMachine, onCores, root } from './machine.mjs'
 import { measureMemory } from './memory.mjs'
 import { measureScaling } from './scaling.mjs'
@@ -132,11 +133,34 @@ async function measureKernels() {
     const about = await peer.ready()
     const convolutions = []
     for (const net of nets) convolutions.push(...(await peer.ask('convolutions', { ...net, seconds: slice })))
-    // As the limit's arrays: 128 MiB of f32, far more than any cache holds.
-    const elementwise = await peer.ask('elementwise', { elements: tiny ? 2 ** 15 : 2 ** 25, seconds: slice })
+    const elementwise = await measureElementwise(peer, slice / 3)
     return { ...about, secondsPerKernel: slice, convolutions, elementwise }
   } finally {
     peer.kill()
+  }
+}
+
+/** The kernels bound by memory, each in turns with a copy: memory is faster at one time than at another. */
+async function measureElementwise(peer, seconds) {
+  // As the copy's arrays: 128 MiB of f32, far more than any cache holds.
+  const elements = tiny ? 2 ** 15 : 2 ** 25
+  const copy = startCopy(threads, seconds)
+  await copy?.ready()
+  const rows = []
+  try {
+    for (;;) {
+      const kernel = await peer.ask('next', { elements })
+      if (kernel.done) return rows
+      const taken = []
+      const copies = []
+      for (let turn = 0; turn < 3; turn++) {
+        if (copy) copies.push((await copy.ask('copy')).copyGBs)
+        taken.push((await peer.ask('time', { seconds })).seconds)
+      }
+      rows.push({ ...kernel, seconds: median(taken), ...(copy && { copyGBs: median(copies) }) })
+    }
+  } finally {
+    copy?.kill()
   }
 }
 

@@ -10,6 +10,8 @@ import { elementwiseCases } from './elementwise.mjs'
 const { threads } = JSON.parse(process.argv[2])
 setThreads(threads)
 const kernels = new Kernels('cpu')
+let cases
+let current
 
 await serve(
   { name: 'kernels', isa: kernels.level(), threads },
@@ -26,13 +28,19 @@ await serve(
         }),
       )
     },
-    /** The kernels bound by memory on f32 tensors of `elements`, which no cache should hold. */
-    elementwise({ elements, seconds }) {
-      const rows = []
-      for (const [kernel, , bytes, call] of elementwiseCases(kernels, elements, ['f32'])) {
-        rows.push({ kernel, elements, bytes, seconds: median(kernels.repeated(call, seconds)) })
-      }
-      return rows
+    /** The next of the kernels bound by memory, on f32 tensors of `elements`, which no cache should hold: what it is called
+     *  and must move, or { done: true } after the last. */
+    next({ elements }) {
+      cases ??= elementwiseCases(kernels, elements, ['f32'])
+      const { value, done } = cases.next()
+      if (done) return { done }
+      const [kernel, , bytes, call] = value
+      current = call
+      return { kernel, elements, bytes }
+    },
+    /** Times that kernel. */
+    time({ seconds }) {
+      return { seconds: median(kernels.repeated(current, seconds)) }
     },
   },
 )

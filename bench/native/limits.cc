@@ -1,5 +1,6 @@
 // What this machine can do at most, measured: multiply-adds per second from registers, and bytes per second through
 // memory. Built by bench/limits.mjs with -O3 -march=native. Usage: limits THREADS SECONDS; prints one JSON object.
+// limits THREADS SECONDS copy: a competitor (protocol: src/cli/peer.ts) that answers every line with a copy's rate.
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -77,13 +78,25 @@ double together(int threads, const F& run) {
 int main(int argc, char** argv) {
   const int threads = argc > 1 ? std::atoi(argv[1]) : 1;
   const double seconds = argc > 2 ? std::atof(argv[2]) : 1;
-  const double flops = together(threads, [&](int) { return multiplyAdds(seconds); });
   const size_t count = size_t{32} << 20;  // 128 MiB each
   std::vector<std::vector<float>> from(static_cast<size_t>(threads)), to(static_cast<size_t>(threads));
   for (auto& array : from) array.assign(count, 1.0f);
   for (auto& array : to) array.assign(count, 0.0f);
-  const double bytes = together(threads, [&](int t) {
-    return copy(to[static_cast<size_t>(t)].data(), from[static_cast<size_t>(t)].data(), count, seconds);
-  });
-  std::printf("{\"vectorBits\": %d, \"gflops\": %.1f, \"copyGBs\": %.1f}\n", kBytes * 8, flops / 1e9, bytes / 1e9);
+  const auto copies = [&] {
+    return together(threads, [&](int t) {
+      return copy(to[static_cast<size_t>(t)].data(), from[static_cast<size_t>(t)].data(), count, seconds);
+    });
+  };
+  if (argc > 3) {
+    std::puts("{\"name\": \"copy\"}");
+    std::fflush(stdout);
+    for (int c; (c = std::getchar()) != EOF;) {
+      if (c != '\n') continue;
+      std::printf("{\"copyGBs\": %.1f}\n", copies() / 1e9);
+      std::fflush(stdout);
+    }
+    return 0;
+  }
+  const double flops = together(threads, [&](int) { return multiplyAdds(seconds); });
+  std::printf("{\"vectorBits\": %d, \"gflops\": %.1f, \"copyGBs\": %.1f}\n", kBytes * 8, flops / 1e9, copies() / 1e9);
 }

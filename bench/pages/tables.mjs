@@ -85,14 +85,14 @@ export function convolutionsTable({ kernels, limits }) {
   return table(['GFLOP/s (of FMA peak)', 'forward', 'to the input', 'to the weight'], lines)
 }
 
-/** GB/s and per cent of a copy of every kernel that is bound by memory. */
-export function elementwiseTable({ kernels, limits }) {
+/** GB/s of every kernel that is bound by memory, and of a copy that took turns with it. */
+export function elementwiseTable({ kernels }) {
   if (!kernels) return unmeasured('Kernels were')
-  const lines = kernels.elementwise.map(({ kernel, bytes, seconds }) => {
+  const lines = kernels.elementwise.map(({ kernel, bytes, seconds, copyGBs }) => {
     const gbs = bytes / seconds / 1e9
-    return [kernel, figure(gbs), percent(gbs, limits?.copyGBs)]
+    return [kernel, figure(gbs), copyGBs ? figure(copyGBs) : '–', percent(gbs, copyGBs)]
   })
-  return table(['f32', 'GB/s', 'of a copy'], lines)
+  return table(['f32', 'GB/s', 'a copy in turns', 'of the copy'], lines)
 }
 
 export function scalingTable({ scaling }) {

@@ -61,7 +61,7 @@ const document = {
         ...{ operations: 5e7, bytes: 5e6, seconds: 0.001 },
       },
     ]),
-    elementwise: [{ kernel: 'accumulate', bytes: 4e8, seconds: 0.025 }],
+    elementwise: [{ kernel: 'accumulate', bytes: 4e8, seconds: 0.025, copyGBs: 20 }],
   },
   scaling: {
     curves: [
@@ -105,7 +105,7 @@ describe('README and docs/bench.md', () => {
     expect(tables.convolutionsTable(document).split('\n').slice(2)).toEqual([
       '| WRN-16-2, batch 64: 3×3 32→32, 32×32 | 150 (75 %) | 150 (75 %) | 150 (75 %) |',
     ])
-    expect(tables.elementwiseTable(document)).toContain('| accumulate | 16 | 80 % |')
+    expect(tables.elementwiseTable(document)).toContain('| accumulate | 16 | 20 | 80 % |')
     expect(tables.scalingTable(document)).toContain('| batch 4 | 100 (50–200) | 50 (25–100) | 2.00× |')
     const told = tables.provenance(document, 'x.json')
     for (const fact of ['2026-01-02', 'abc1234', 'a processor', '20.1.0', 'PyTorch 9.8', 'tfjs 4.2', '200 GFLOP/s']) {
@@ -158,7 +158,11 @@ describe('npm run bench', () => {
     expect(result.rows.at(-1).sides[0].isa).toBe('avx2')
     expect(result.memory.langevin.beyondBytes).toBeGreaterThan(0)
     expect(result.kernels.convolutions).toHaveLength(30 - 3) // 10 distinct ones of wrn-10-2, three of them shortcuts
-    for (const { bytes, seconds } of result.kernels.elementwise) expect(bytes / seconds).toBeGreaterThan(0)
+    expect(result.kernels.elementwise.length).toBeGreaterThan(15)
+    for (const { bytes, seconds, copyGBs } of result.kernels.elementwise) {
+      expect(bytes / seconds).toBeGreaterThan(0)
+      expect(copyGBs).toBeGreaterThan(0)
+    }
     expect(result.scaling.curves.map(({ grows }: { grows: string }) => grows)).toContain('threads')
     if (findPyTorch()) {
       expect(result.rows[0].sides[1].gradientError).toBeLessThan(1e-10)

@@ -95,9 +95,15 @@ export function facts(rows: readonly (readonly [string, string | undefined])[]):
 function tableRows(rows: readonly (readonly Cell[])[]): string {
   const content = (cell: Cell) =>
     typeof cell === 'string' ? escapeHtml(cell) : `${escapeHtml(cell.value)}<small>${escapeHtml(cell.spread)}</small>`
-  const cell = (one: Cell, i: number) => (i === 0 ? `<th scope="row">${content(one)}</th>` : `<td>${content(one)}</td>`)
+  const cell = (one: Cell, i: number) => {
+    if (i === 0) return `<th scope="row">${content(one)}</th>`
+    return `<td${isProse(one) ? ' class="prose"' : ''}>${content(one)}</td>`
+  }
   return rows.map((row) => `<tr>${row.map(cell).join('')}</tr>`).join('')
 }
+
+/** A sentence, which may be broken into lines, rather than a value. */
+const isProse = (cell: Cell) => typeof cell === 'string' && cell.split(' ').length > 5
 
 export function paragraphs(texts: readonly string[]): string {
   return texts.map((text) => `<p>${escapeHtml(text)}</p>`).join('')

@@ -40,6 +40,7 @@ padding-right:.5rem;font-size:.78rem;color:var(--soft);justify-self:end}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 caption{caption-side:bottom;text-align:left;font-size:.85rem;color:var(--soft);padding:.6rem 1rem}
 th,td{padding:.5rem 1rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap;font-weight:400}
+td.prose{text-align:left;white-space:normal}
 thead th{font-size:.82rem;color:var(--soft);white-space:normal;vertical-align:bottom}
 td small{display:block;font-size:.72rem;color:var(--soft)}
 th:first-child{text-align:left}
