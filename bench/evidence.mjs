@@ -47,8 +47,11 @@ const runs = plan
     ),
   )
 
-/** Pictures of one seed are enough: the long chains of `samples` take longer than a run. */
-const suitesOf = ({ seed }) => ['accuracy', 'calibration', 'ood', 'robustness', ...(seed === 1 ? ['samples'] : [])]
+/** Samples of one seed are enough, and of what was trained to give some: their long chains take longer than a run. */
+const suitesOf = ({ seed, recipe }) => {
+  const drawn = seed === 1 && recipe !== 'classifier'
+  return ['accuracy', 'calibration', 'ood', 'robustness', ...(drawn ? ['samples'] : [])]
+}
 
 /** Suites that are yet to be done for a run that is trained. */
 function missingSuites(run) {
