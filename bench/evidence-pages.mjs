@@ -45,6 +45,9 @@ function newest(ending) {
   return name && join(folder, name)
 }
 
+/** Runs that show samples. */
+const drawnOf = (runs) => runs.filter(({ samples }) => samples)
+
 const percent = (value) => `${(100 * value).toFixed(1)} %`
 const score = (value) => value.toFixed(3)
 const formats = { percent, none: score, nats: score }
@@ -152,7 +155,7 @@ function curvesOf(runs, norm) {
 }
 
 function chainsTable(runs) {
-  const drawn = runs.filter(({ samples }) => samples)
+  const drawn = drawnOf(runs)
   if (drawn.length === 0) return ''
   const state = ({ blewUp, saturated, drifts }) =>
     [blewUp && 'blew up', saturated && 'saturated', drifts && 'not settled'].filter(Boolean).join(', ') || 'no fault'
@@ -179,7 +182,7 @@ function chainsTable(runs) {
 }
 
 const gridRow = (runs, base) => {
-  const drawn = runs.filter(({ samples, recipe }) => samples && recipe !== 'classifier')
+  const drawn = drawnOf(runs)
   const cell = (run) => `<img src="${base}${pictureOf(run)}" width="200" alt="Samples of ${run.recipe} on ${run.data}">`
   return table(
     drawn.map(({ recipe }) => `\`${recipe}\``),

@@ -22,7 +22,7 @@ function recordOfRun({ data, recipe, seed, folder }) {
       .map(({ name, value, unit }) => ({ name, value, unit })),
     curves: robustness?.curves ?? [],
     masking: (robustness?.masking ?? []).flatMap(({ checks }) => checks),
-    samples: samples && {
+    samples: samples?.recognised && {
       sampler: samples.sampler,
       recognised: samples.recognised,
       longChains: { ...samples.longChains, trace: undefined, last: samples.longChains.trace.at(-1) },
