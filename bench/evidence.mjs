@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { readCheckpoint, readEvaluation } from '../dist/index.js'
 import { recordOf } from './evidence/record.mjs'
-import { recipes, shared } from './evidence/settings.mjs'
+import { chainSteps, recipes, shared } from './evidence/settings.mjs'
 import { root } from './machine.mjs'
 
 const { values: options } = parseArgs({
@@ -128,7 +128,8 @@ for (const run of runs) {
   let judged = trained
   for (const [suites, flags] of judgements) {
     if (!judged || suites.length === 0) continue
-    judged = await langevin('eval', '--run', folder, '--suite', suites.join(), '--sigma', '0', ...flags)
+    const protocol = ['--sigma', '0', '--chain-steps', String(chainSteps(recipe))]
+    judged = await langevin('eval', '--run', folder, '--suite', suites.join(), ...protocol, ...flags)
   }
   if (!judged) failed.push(folder)
 }
