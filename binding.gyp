@@ -20,7 +20,7 @@
     {
       "target_name": "cpu",
       "sources": [
-        "native/addon/addon.cc", "native/core/executor.cc", "native/core/fault.cc", "native/core/pool.cc", "native/cpu/backend.cc", "native/cpu/stream.cc"
+        "native/addon/addon.cc", "native/core/executor.cc", "native/core/fault.cc", "native/core/graph_memory.cc", "native/core/pool.cc", "native/cpu/backend.cc", "native/cpu/graphs.cc", "native/cpu/stream.cc"
       ],
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_CPP_EXCEPTIONS"],

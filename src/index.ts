@@ -147,11 +147,19 @@ export { learningRate, type ScheduleOptions } from './optim/schedule.ts'
 export { Sgd, type SgdOptions } from './optim/sgd.ts'
 export { Generator, type GeneratorState, type Purpose, purposes } from './random/generator.ts'
 export { philox4x32 } from './random/philox.ts'
-export { type Captured, type CaptureOptions, capture } from './tensor/capture.ts'
+export { type Captured, type CaptureOptions, capture, isCapturing, type Lane, replayLanes } from './tensor/capture.ts'
 export { full, type NestedNumbers, ones, type TensorOptions, tensor, to, zeros } from './tensor/create.ts'
 export { bytesOf, fromBf16, type HostArray, toBf16 } from './tensor/dtype.ts'
 export { instructionSet, instructionSets, setInstructionSet } from './tensor/instruction-set.ts'
 export { liveTensors, setLeakDebug } from './tensor/leaks.ts'
-export { type Memory, memory, resetPeakMemory, setMemoryLimit, setThreads, synchronize } from './tensor/memory.ts'
+export {
+  type Memory,
+  memory,
+  resetPeakMemory,
+  setMemoryLimit,
+  setThreads,
+  synchronize,
+  threadCount,
+} from './tensor/memory.ts'
 export { keep, scope } from './tensor/scope.ts'
 export { empty, Tensor } from './tensor/tensor.ts'

@@ -137,6 +137,8 @@ class Addon {
     method(env, exports, "endCapture", &Addon::endCapture);
     method(env, exports, "replay", &Addon::replay);
     method(env, exports, "disposeGraph", &Addon::disposeGraph);
+    exports.Set("hasLanes", Napi::Boolean::New(env, device_->hasLanes()));
+    method(env, exports, "replayLanes", &Addon::replayLanes);
 
     Napi::Object ops = Napi::Object::New(env);
     Napi::Object signatures = Napi::Object::New(env);
@@ -348,6 +350,18 @@ class Addon {
   // replay(graph, stepOffset)
   Napi::Value replay(const Napi::CallbackInfo& info) {
     device_->replay(info[0].As<Napi::Number>().Int64Value(), info[1].As<Napi::Number>().Int64Value());
+    return info.Env().Undefined();
+  }
+  // replayLanes([[graph, stepOffset, firstElement], …], times, steps)
+  Napi::Value replayLanes(const Napi::CallbackInfo& info) {
+    const auto whole = [](const Napi::Value& value) { return value.As<Napi::Number>().Int64Value(); };
+    const Napi::Array given = info[0].As<Napi::Array>();
+    std::vector<Device::Lane> lanes;
+    for (uint32_t i = 0; i < given.Length(); ++i) {
+      const Napi::Array lane = given.Get(i).As<Napi::Array>();
+      lanes.push_back({whole(lane.Get(0u)), whole(lane.Get(1u)), whole(lane.Get(2u))});
+    }
+    device_->replayLanes(lanes, whole(info[1]), whole(info[2]));
     return info.Env().Undefined();
   }
   // disposeGraph(graph)

@@ -33,6 +33,12 @@ struct Call {
   void (*drop)(void* arguments);
 };
 
+/// A call with its arguments, inline, so that enqueuing allocates nothing.
+struct Task {
+  Call call;
+  alignas(16) unsigned char arguments[kTaskBytes];
+};
+
 /// A device owned by one JavaScript environment: an ordered stream of calls, and memory.
 class Device {
  public:
@@ -79,6 +85,22 @@ class Device {
     (void)stepOffset;
   }
   virtual void disposeGraph(int64_t graph) { (void)graph; }
+
+  /// Whether the device's threads can each replay a graph by themselves; what follows is for such devices only.
+  virtual bool hasLanes() { return false; }
+  struct Lane {
+    int64_t graph;
+    int64_t stepOffset;    // added to every Philox::step in it …
+    int64_t firstElement;  // … and to the numbers of its random elements: a multiple of 4
+  };
+  /// Enqueues each graph's calls `times` times over, with `steps` more added to every Philox::step from one time to the
+  /// next: a graph's in order and on one thread, those of different graphs at once, so that none may write what another
+  /// uses.
+  virtual void replayLanes(const std::vector<Lane>& lanes, int64_t times, int64_t steps) {
+    (void)lanes;
+    (void)times;
+    (void)steps;
+  }
 
   /// How f32 is multiplied by the calls that follow: "fp32", "tf32" or "strict" (fp32 without Winograd's convolutions).
   /// A device without TF32 computes in fp32, one without Winograd is always strict.

@@ -23,12 +23,8 @@ Executor::~Executor() {
 
 void* Executor::reserve() {
   const uint64_t tail = tail_.load(std::memory_order_relaxed);
-  if (tail - head_.load(std::memory_order_acquire) >= kCapacity) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    waiting_.store(true);
-    progress_.wait(lock, [&] { return tail - head_.load() < kCapacity; });
-    waiting_.store(false);
-  }
+  // A full queue is half emptied first: a producer that is woken for each call takes time from the calls' threads.
+  if (tail - head_.load(std::memory_order_acquire) >= kCapacity) waitFor(tail - kCapacity / 2);
   return tasks_[tail % kCapacity].arguments;
 }
 
@@ -41,12 +37,13 @@ void Executor::submit(const Call& call) {
   }
 }
 
-void Executor::waitUntilIdle() {
-  const uint64_t tail = tail_.load();
+void Executor::waitUntilIdle() { waitFor(tail_.load()); }
+
+void Executor::waitFor(uint64_t head) {
   std::unique_lock<std::mutex> lock(mutex_);
-  waiting_.store(true);
-  progress_.wait(lock, [&] { return head_.load() >= tail; });
-  waiting_.store(false);
+  awaited_.store(head);
+  progress_.wait(lock, [&] { return head_.load() >= head; });
+  awaited_.store(kNever);
 }
 
 std::string Executor::takeFault() {
@@ -87,8 +84,7 @@ void Executor::loop() {
       keepFault(std::string(task.call.name) + ": " + error.what(), false);
     }
     task.call.drop(task.arguments);
-    head_.fetch_add(1);
-    if (waiting_.load()) {
+    if (head_.fetch_add(1) + 1 >= awaited_.load()) {
       std::lock_guard<std::mutex> lock(mutex_);
       progress_.notify_all();
     }

@@ -12,12 +12,6 @@
 
 namespace langevin {
 
-/// A call waiting in the queue. Its arguments live inline, so that enqueuing allocates nothing.
-struct Task {
-  Call call;
-  alignas(16) unsigned char arguments[kTaskBytes];
-};
-
 /// One producer: the JavaScript thread that owns the device. The stream must outlive the executor.
 class Executor {
  public:
@@ -38,9 +32,11 @@ class Executor {
   const char* const& running() const { return running_; }
 
   static constexpr uint64_t kCapacity = 1024;
+  static constexpr uint64_t kNever = UINT64_MAX;
 
  private:
   void loop();
+  void waitFor(uint64_t head);
   void keepFault(const std::string& message, bool lost);
 
   Stream& stream_;
@@ -49,7 +45,7 @@ class Executor {
   std::atomic<uint64_t> tail_{0};  // next to fill
   std::atomic<bool> stop_{false};
   std::atomic<bool> sleeping_{false};
-  std::atomic<bool> waiting_{false};
+  std::atomic<uint64_t> awaited_{kNever};  // the head that the producer waits for: it is woken then, and not before
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable progress_;

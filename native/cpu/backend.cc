@@ -1,13 +1,16 @@
 // The CPU backend: picks the kernels of the best instruction set that the machine has, and ties them to an executor.
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "../core/executor.h"
-#include "../core/pool.h"
+#include "../core/graph_memory.h"
+#include "graphs.h"
 #include "kernels.h"
-#include "stream.h"
 #if defined(__linux__)
 #  include <sched.h>
 #  include <sys/mman.h>
@@ -79,8 +82,8 @@ class CpuDevice final : public Device {
     }
   }
 
-  void* reserve() override { return executor_.reserve(); }
-  void submit(const Call& call) override { executor_.submit(call); }
+  void* reserve() override { return captured_ ? captured_->reserve() : executor_.reserve(); }
+  void submit(const Call& call) override { captured_ ? captured_->submit(call) : executor_.submit(call); }
   void waitUntilIdle() override { executor_.waitUntilIdle(); }
   std::string takeFault() override { return executor_.takeFault(); }
 
@@ -93,15 +96,15 @@ class CpuDevice final : public Device {
   }
 
   void* allocate(size_t bytes) override {
-    void* block = pool_.take(bytes);
+    void* block = graphMemory_.take(bytes);
     if (!block && pool_.cachedBytes() > 0) {
       executor_.waitUntilIdle();
       pool_.trim();
-      block = pool_.take(bytes);
+      block = graphMemory_.take(bytes);
     }
     return block;
   }
-  void release(void* block, size_t bytes) override { pool_.give(block, bytes); }
+  void release(void* block, size_t bytes) override { graphMemory_.give(block, bytes); }
   Memory memory() override {
     return {pool_.liveBytes(), pool_.peakBytes(), pool_.cachedBytes(), stream_.scratchBytes()};
   }
@@ -110,12 +113,38 @@ class CpuDevice final : public Device {
 
   bool setPrecision(const std::string& name) override {
     if (name != "fp32" && name != "tf32" && name != "strict") return false;
-    const bool strict = name == "strict";
-    new (executor_.reserve()) bool(strict);
-    executor_.submit({"setting",
-                      [](Stream& stream, void* value) { stream.setStrict(*static_cast<const bool*>(value)); },
-                      [](void*) {}});
+    strict_ = name == "strict";
+    if (captured_) setStrict(*captured_);
+    setStrict(executor_);
     return true;
+  }
+
+  bool captures() override { return true; }
+  void beginCapture() override {
+    graphMemory_.beginCapture();
+    captured_ = std::make_shared<Graph>(strict_);
+  }
+  int64_t endCapture() override {
+    const int64_t graph = graphMemory_.endCapture();
+    graphs_[graph] = std::move(captured_);
+    captured_.reset();
+    return graph;
+  }
+  void replay(int64_t graph, int64_t stepOffset) override {
+    enqueue("replay",
+            [graph = graphOf(graph), stepOffset](Stream& stream) { expectGraph(graph).run(stream, stepOffset, 0); });
+  }
+  // What was enqueued has its own hold of the graph, and its memory is used again in stream order.
+  void disposeGraph(int64_t graph) override {
+    graphs_.erase(graph);
+    graphMemory_.dispose(graph);
+  }
+
+  bool hasLanes() override { return true; }
+  void replayLanes(const std::vector<Lane>& lanes, int64_t times, int64_t steps) override {
+    std::vector<GraphLane> own;
+    for (const Lane& lane : lanes) own.push_back({graphOf(lane.graph), lane.stepOffset, lane.firstElement});
+    enqueue("replay", [own = std::move(own), times, steps](Stream& stream) { runLanes(stream, own, times, steps); });
   }
 
   const OpTable& ops() override { return ops_; }
@@ -145,9 +174,36 @@ class CpuDevice final : public Device {
   }
 
  private:
+  /// Enqueues a function of the stream.
+  template <class F>
+  void enqueue(const char* name, F f) {
+    static_assert(sizeof(F) <= kTaskBytes, "the function does not fit the queue");
+    new (executor_.reserve()) F(std::move(f));
+    executor_.submit({name, [](Stream& stream, void* arguments) { (*static_cast<F*>(arguments))(stream); },
+                      [](void* arguments) { static_cast<F*>(arguments)->~F(); }});
+  }
+
+  /// The setting as a call of `queue`, the executor's or a graph's.
+  template <class Queue>
+  void setStrict(Queue& queue) {
+    new (queue.reserve()) bool(strict_);
+    queue.submit({"setting", [](Stream& stream, void* value) { stream.setStrict(*static_cast<const bool*>(value)); },
+                  [](void*) {}});
+  }
+
+  /// nullptr: a fault of the call that wants it.
+  std::shared_ptr<Graph> graphOf(int64_t number) const {
+    const auto found = graphs_.find(number);
+    return found == graphs_.end() ? nullptr : found->second;
+  }
+
   OpTable ops_{};
   std::string variant_;
-  Pool pool_;  // outlives the executor, whose calls use its blocks
+  bool strict_ = false;  // of the calls that are enqueued next
+  Pool pool_;            // outlives the executor, whose calls use its blocks
+  GraphMemory graphMemory_{pool_};
+  std::map<int64_t, std::shared_ptr<Graph>> graphs_;
+  std::shared_ptr<Graph> captured_;  // while calls are captured
   Stream stream_;
   Executor executor_;
 };

@@ -91,16 +91,16 @@ LANGEVIN_INLINE void interleave(const W (&rows)[4][kCounters], W (&out)[kBatch])
 }
 
 /// The words of elements [element, element + 64); element is a multiple of 4.
-LANGEVIN_INLINE void randomWords(const Philox& p, int64_t element, uint32_t (&out)[kBatch]) {
+LANGEVIN_INLINE void randomWords(const Draw& draw, int64_t element, uint32_t (&out)[kBatch]) {
   uint32_t words[4][kCounters];
-  philoxWords(p, element / 4, words);
+  philoxWords(draw.philox, (draw.first + element) / 4, words);
   interleave(words, out);
 }
 
 /// The normals of elements [element, element + 64); element is a multiple of 4.
-LANGEVIN_INLINE void randomNormals(const Philox& p, int64_t element, float (&out)[kBatch]) {
+LANGEVIN_INLINE void randomNormals(const Draw& draw, int64_t element, float (&out)[kBatch]) {
   uint32_t words[4][kCounters];
-  philoxWords(p, element / 4, words);
+  philoxWords(draw.philox, (draw.first + element) / 4, words);
   float normals[4][kCounters];
   for (int i = 0; i < kCounters; ++i) boxMuller(words[0][i], words[1][i], normals[0][i], normals[1][i]);
   for (int i = 0; i < kCounters; ++i) boxMuller(words[2][i], words[3][i], normals[2][i], normals[3][i]);

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -25,7 +26,8 @@ struct Stream::Team {
 
   std::vector<std::thread> workers;  // threads 1 …; thread 0 is the caller's
   std::vector<Scratch> scratch;
-  std::atomic<size_t> scratchBytes{0};
+  std::shared_ptr<std::atomic<size_t>> scratchBytes;  // also of the streams below
+  std::vector<std::unique_ptr<Stream>> alone;         // each thread's stream of its own, where it had need of one
 
   // The current parallel loop. Workers wait for `epoch` to change: they spin briefly, then sleep.
   LoopBody body = nullptr;
@@ -89,12 +91,26 @@ struct Stream::Team {
   }
 };
 
-Stream::Stream(int threads) : team_(new Team) { setThreads(threads); }
+Stream::Stream(int threads) : team_(new Team) {
+  team_->scratchBytes = std::make_shared<std::atomic<size_t>>(0);
+  setThreads(threads);
+}
 
 Stream::~Stream() {
   team_->stopWorkers();
-  for (Team::Scratch& s : team_->scratch) std::free(s.data);
+  freeScratch(0);
   delete team_;
+}
+
+Stream& Stream::alone(int thread) {
+  std::unique_ptr<Stream>& stream = team_->alone[static_cast<size_t>(thread)];
+  if (!stream) {
+    Team* const team = new Team;
+    team->scratchBytes = team_->scratchBytes;
+    stream.reset(new Stream(team));
+    stream->setThreads(1);
+  }
+  return *stream;
 }
 
 void Stream::setThreads(int threads) {
@@ -102,30 +118,35 @@ void Stream::setThreads(int threads) {
   team_->stopWorkers();
   threads_ = threads;
   const size_t slots = static_cast<size_t>(threads) * kSlots;
-  for (size_t i = slots; i < team_->scratch.size(); ++i) {
-    team_->scratchBytes.fetch_sub(team_->scratch[i].bytes);
+  freeScratch(slots);
+  team_->scratch.resize(slots);
+  team_->alone.resize(static_cast<size_t>(threads));
+}
+
+void Stream::freeScratch(size_t from) {
+  for (size_t i = from; i < team_->scratch.size(); ++i) {
+    team_->scratchBytes->fetch_sub(team_->scratch[i].bytes);
     std::free(team_->scratch[i].data);
   }
-  team_->scratch.resize(slots);
 }
 
 void* Stream::scratch(int thread, int slot, size_t bytes) {
   Team::Scratch& s = team_->scratch[static_cast<size_t>(thread) * kSlots + slot];
   if (s.bytes < bytes) {
     std::free(s.data);
-    team_->scratchBytes.fetch_sub(s.bytes);
+    team_->scratchBytes->fetch_sub(s.bytes);
     s.bytes = (bytes + 4095) / 4096 * 4096;
     s.data = std::aligned_alloc(4096, s.bytes);
     if (!s.data) {
       s.bytes = 0;
       fault("out of memory: %zu bytes of scratch", bytes);
     }
-    team_->scratchBytes.fetch_add(s.bytes);
+    team_->scratchBytes->fetch_add(s.bytes);
   }
   return s.data;
 }
 
-size_t Stream::scratchBytes() const { return team_->scratchBytes.load(std::memory_order_relaxed); }
+size_t Stream::scratchBytes() const { return team_->scratchBytes->load(std::memory_order_relaxed); }
 
 void Stream::run(int64_t blocks, LoopBody body, const void* argument) {
   if (threads_ == 1 || blocks <= 1) {

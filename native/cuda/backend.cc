@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "../core/executor.h"
-#include "../core/pool.h"
+#include "../core/graph_memory.h"
 #include "graphs.h"
 #include "kernel_faults.h"
 #include "kernels.h"

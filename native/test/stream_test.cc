@@ -85,6 +85,35 @@ TEST("scratch memory is each thread's own, kept between loops and counted") {
   CHECK(stream.scratchBytes() <= 4 * (size_t{1} << 20));
 }
 
+TEST("a thread's own stream runs loops by itself, in scratch of its own that is counted and goes with the thread") {
+  Stream stream(3);
+  std::atomic<int> wrong{0};
+  stream.parallel(30, [&](int64_t block, int thread) {
+    Stream& own = stream.alone(thread);
+    int done = 0;  // not atomic: no other thread may run these blocks
+    own.parallel(50, [&](int64_t, int inner) { done += inner == 0 ? 1 : 100; });
+    auto* data = static_cast<unsigned char*>(own.scratch(0, 2, 100000));
+    std::memset(data, static_cast<int>(block), 100000);
+    if (done != 50 || own.threads() != 1 || data == stream.scratch(thread, 2, 100000)) ++wrong;
+    if (data[99999] != static_cast<unsigned char>(block)) ++wrong;
+  });
+  CHECK(wrong == 0 && stream.scratchBytes() >= 2 * 100000);
+  stream.alone(0).scratch(0, 0, size_t{1} << 20);
+  CHECK(stream.scratchBytes() >= size_t{1} << 20);
+  stream.setThreads(1);
+  stream.setThreads(3);
+  stream.alone(2);
+  CHECK(stream.scratchBytes() >= size_t{1} << 20 && &stream.alone(2) != &stream.alone(0));
+}
+
+TEST("random numbers are drawn from further on where a stream is told so, and a thread's own stream is not") {
+  Stream stream(1);
+  stream.shiftRandom(5, 12);
+  const langevin::Draw draw = stream.draw({1, 2, 3, 4}), own = stream.alone(0).draw({1, 2, 3, 4});
+  CHECK(draw.philox.seed == 1 && draw.philox.step == 7 && draw.philox.stream == 3 && draw.philox.purpose == 4);
+  CHECK(draw.first == 12 && own.philox.step == 2 && own.first == 0);
+}
+
 TEST("scratch that cannot be had is a fault, and the slot can be used again") {
   Stream stream(1);
   bool thrown = false;

@@ -15,7 +15,7 @@ export const classes = 10
 export const stepSize = 1
 export const noiseStd = 0.01
 /** JEM's chains have so many. */
-const stepsOfGraph = 20
+const stepsOfChain = 20
 
 export interface WorkOptions {
   /** A WideResNet without normalisation. */
@@ -32,14 +32,15 @@ export interface WorkOptions {
 /** Something that a bench repeats. */
 export interface Work {
   call(count: number): void | Promise<void>
-  /** Repeats of what is timed in one call: the steps of a graph. */
+  /** Repeats of what is timed in one call: the steps of a chain. */
   repeats: number
   /** What one repeat makes: images, image-steps, iterations. */
   made: number
   dispose(): void
 }
 
-/** SGLD steps as training makes them; on a GPU a graph of many. */
+/** SGLD steps as training makes them; on a GPU a graph of many. On a CPU a small net's chains go through many on one core
+ *  before it turns to the next. */
 export function sgldWork({ net, size, channels, batch, precision }: WorkOptions, device: Device): Work {
   const generator = new Generator(1)
   const model = new JemModel({ model: net, classes, channels, device, generator }).eval()
@@ -49,13 +50,12 @@ export function sgldWork({ net, size, channels, batch, precision }: WorkOptions,
     for (const part of [chain, x, model]) part?.dispose()
   }
   try {
-    const steps = device === 'cpu' ? 1 : stepsOfGraph
+    const steps = device === 'cpu' && model.chainsAtOnce === undefined ? 1 : stepsOfChain
     const once = () => sgld(model, x, generator, { steps, stepSize, noiseStd, precision })
     once() // what is made at the first call, such as copies in bf16, is no part of the graph
-    const captured = capture(once, { device, generator })
-    chain = captured
+    if (device !== 'cpu') chain = capture(once, { device, generator })
     const call = (count: number) => {
-      for (let i = 0; i < count; i++) captured.replay()
+      for (let i = 0; i < count; i++) chain ? chain.replay() : once()
     }
     return { call, repeats: steps, made: batch, dispose }
   } catch (error) {

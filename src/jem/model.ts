@@ -24,6 +24,10 @@ export interface JemModelOptions extends LayerOptions {
   unconditional?: boolean
 }
 
+/** Measured on two cores of an AMD EPYC (Zen 4), see docs/kernels.md: WRN-10-1 (78,000 parameters) and WRN-16-2 (690,000). */
+const mostParametersInLanes = 1e6
+const imagesOfLane = 8
+
 /** What one pass through the network says of a batch. */
 export interface JemOutput {
   /** [batch, classes]: f(x)[y], the unnormalised log p(x, y). */
@@ -48,6 +52,14 @@ export class JemModel extends Module {
     if (options.unconditional) {
       this.energyOutput = this.part('energy_output', new Linear(this.trunk.featureCount, 1, options))
     }
+  }
+
+  /** A few images at a time pay where the weights are few: each core reads all of them for so many images. In training
+   *  mode norms see the batch, and dropout draws. */
+  get chainsAtOnce(): number | undefined {
+    if (this.parameterCount() > mostParametersInLanes) return undefined
+    const { norm = 'none', dropout = 0 } = this.options
+    return this.training && (norm !== 'none' || dropout > 0) ? undefined : imagesOfLane
   }
 
   /** x: [batch, height, width, channels] in about [-1, 1]. `withPrecision` holds for the trunk; the head, whose

@@ -4,10 +4,12 @@ import { assign, clone } from '../ops/cast.ts'
 import { currentPrecision, type Precision, withPrecision } from '../ops/precision.ts'
 import { type SgldOptions, sgldUpdate } from '../ops/training.ts'
 import type { Generator } from '../random/generator.ts'
-import { type Captured, capture } from '../tensor/capture.ts'
+import { type Captured, capture, isCapturing } from '../tensor/capture.ts'
 import { full } from '../tensor/create.ts'
+import { threadCount } from '../tensor/memory.ts'
 import { keep, scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import { ChainLanes } from './lanes.ts'
 
 /** What the sampler asks of a model: any energy can be sampled. `JemModel` is one. */
 export interface EnergyModel {
@@ -19,6 +21,10 @@ export interface EnergyModel {
   namedBuffers(): [name: string, buffer: Tensor][]
   /** f(x), the unnormalised log p(x), or f(x)[y] for one label (i32) each: [batch]. */
   logDensity(x: Tensor, labels?: Tensor): Tensor
+  /** How many images' chains a core of a CPU should run at a time by itself (`ChainLanes`): a multiple of 4, for a small
+   *  net, each of whose f depends, in the mode that it is in, on its own image alone, and draws no random numbers.
+   *  Default: all of a batch together, on all cores. */
+  readonly chainsAtOnce?: number
 }
 
 export interface SamplerOptions extends SgldOptions {
@@ -48,22 +54,41 @@ export interface SamplerOptions extends SgldOptions {
  */
 export function sgld(model: EnergyModel, x: Tensor, generator: Generator, options: SamplerOptions): void {
   const { steps, innerSteps = 1 } = options
+  const step = (x: Tensor, labels: Tensor | undefined) =>
+    scope(() => {
+      const gradient = inputGradient(model, x, labels)
+      for (let i = 1; i < innerSteps; i++) sgldUpdate(x, gradient, generator, { ...options, noiseStd: 0 })
+      sgldUpdate(x, gradient, generator, options)
+    })
   const run = () =>
     inMode(model, options.mode ?? 'eval', () =>
-      model.frozen(() => {
+      model.frozen(() =>
         withPrecision(options.precision ?? currentPrecision(), () => {
-          for (let step = 0; step < steps; step++) {
-            scope(() => {
-              const gradient = inputGradient(model, x, options.labels)
-              for (let i = 1; i < innerSteps; i++) sgldUpdate(x, gradient, generator, { ...options, noiseStd: 0 })
-              sgldUpdate(x, gradient, generator, options)
-            })
+          const { labels } = options
+          const images = inLanes(model, x) ? model.chainsAtOnce : undefined
+          if (images !== undefined && steps > 0) {
+            const lanes = new ChainLanes(images, generator, step)
+            try {
+              lanes.run(x, labels, steps)
+            } finally {
+              lanes.dispose()
+            }
+          } else {
+            for (let i = 0; i < steps; i++) step(x, labels)
           }
-        })
-      }),
+        }),
+      ),
     )
   if (options.keepStatistics) withSameBuffers(model, run)
   else run()
+}
+
+/** Whether every core has chains enough to run by itself. Not where parameters are copied to bf16 on the way, a copy that
+ *  lanes would share, nor within a capture. */
+function inLanes(model: EnergyModel, x: Tensor): boolean {
+  const { chainsAtOnce = Number.POSITIVE_INFINITY } = model
+  if (x.device !== 'cpu' || currentPrecision() === 'bf16' || isCapturing()) return false
+  return x.shape[0] >= chainsAtOnce * threadCount()
 }
 
 /**

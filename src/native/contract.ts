@@ -331,6 +331,15 @@ export interface NativeAddon {
   replay(graph: Graph, stepOffset: number): void
   /** The memory that the recorded calls use is kept until then. */
   disposeGraph(graph: Graph): void
+  /** Whether the device's threads can each replay a graph by themselves, which replayLanes is for. */
+  hasLanes: boolean
+  /** Runs each lane's calls `times` times in order on one thread, those of different lanes at once, with `stepOffset`,
+   *  and `steps` more each time, added to every Philox step and `firstElement` to the numbers of random elements. */
+  replayLanes(
+    lanes: readonly (readonly [graph: Graph, stepOffset: number, firstElement: number])[],
+    times: number,
+    steps: number,
+  ): void
   ops: NativeOps
   signatures: Record<string, string>
 }

@@ -63,6 +63,11 @@ export class Generator {
     return [this.seed, this.step++, this.stream, this.purpose]
   }
 
+  /** Moves on as `draws` draws would. */
+  skip(draws: number): void {
+    this.step += draws
+  }
+
   state(): GeneratorState {
     return { seed: this.seed, purpose: this.purpose, stream: this.stream, step: this.step }
   }

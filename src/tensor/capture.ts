@@ -12,6 +12,8 @@ export interface CaptureOptions {
 
 /** A sequence of ops that runs again with each `replay()`. It keeps the memory that it works in until `dispose()`. */
 export interface Captured {
+  /** How many steps of the generator a replay takes. */
+  readonly draws: number
   /** Enqueues the ops; returns at once. Their inputs are the same tensors, with the values they have then. */
   replay(): void
   dispose(): void
@@ -19,15 +21,13 @@ export interface Captured {
 }
 
 /**
- * Captures the ops that `fn` calls, without running them: on a GPU as one graph, which one call replays, kernel after
- * kernel without the host. Replaying gives the bits that calling `fn` would give, random numbers included. `fn` must
- * be synchronous, leave its results in tensors made before (assign, sgldUpdate, …), and read nothing; tensors that it
- * makes are disposed. On the CPU device nothing is captured, and `replay()` calls `fn`.
+ * Captures the ops that `fn` calls, without running them; one call replays them, kernel after kernel without the host.
+ * Replaying gives the bits that calling `fn` would give, random numbers included. `fn` must be synchronous, leave its
+ * results in tensors made before (assign, sgldUpdate, …), and read nothing; tensors that it makes are disposed.
  * Throws ConfigError where `fn` draws from another generator, DeviceError where it reads or writes.
  */
 export function capture(fn: () => void, { device = 'cpu', generator }: CaptureOptions = {}): Captured {
   const native = nativeDevice(device)
-  if (!native.addon.captures) return calledAgain(fn)
   if (capturing.on) throw new ConfigError('capture: another capture is under way')
   const before = generator?.state()
   native.beginCapture()
@@ -49,19 +49,51 @@ export function capture(fn: () => void, { device = 'cpu', generator }: CaptureOp
   return new Replayed(native, graph, changed, generator, before?.step ?? 0, draws)
 }
 
-function calledAgain(fn: () => void): Captured {
-  const replay = () => scope(fn)
-  return { replay, dispose: () => {}, [Symbol.dispose]: () => {} }
+/** Whether ops are being captured now. */
+export function isCapturing(): boolean {
+  return capturing.on
+}
+
+/** One of several captures that run at the same time. */
+export interface Lane {
+  captured: Captured
+  /** Its tensors of random numbers are parts of larger ones, from this element on: a multiple of 4. Default 0. */
+  firstElement?: number
+}
+
+/**
+ * Replays captures of one device at the same time, each on one core by itself and `times` times over; returns at once.
+ * None may write what another uses. Each draws from where its generator stands, which stays there (`Captured.draws` says
+ * how far one time would move it), so that what several calls do are parts of the same draws. For small work that
+ * should stay in a core's cache. Throws ConfigError where the device has no such cores (`cuda`).
+ */
+export function replayLanes(lanes: readonly Lane[], times = 1): void {
+  if (lanes.length === 0) return
+  const replayed = lanes.map(({ captured }) => {
+    if (!(captured instanceof Replayed)) throw new ConfigError('replayLanes: a lane that capture() did not make')
+    return captured
+  })
+  const { device, draws } = replayed[0]
+  if (!device.addon.hasLanes) throw new ConfigError(`replayLanes: the ${device.kind} device has no cores of their own`)
+  if (replayed.some((other) => other.device !== device || other.draws !== draws)) {
+    throw new ConfigError('replayLanes: the lanes must be of one device and draw equally often')
+  }
+  device.addon.replayLanes(
+    replayed.map((lane, i) => [lane.graphNow(), lane.stepOffset(), lanes[i].firstElement ?? 0]),
+    times,
+    draws,
+  )
+  for (const lane of replayed) lane.countChanges()
 }
 
 class Replayed implements Captured {
-  private readonly device: NativeDevice
+  readonly device: NativeDevice
+  readonly draws: number
   private readonly graph: Graph
   private readonly changed: readonly { version: number }[]
   private readonly generator: Generator | undefined
-  /** The generator's step at the capture, and how many the graph takes. */
+  /** The generator's step at the capture. */
   private readonly step: number
-  private readonly draws: number
   private disposed = false
 
   constructor(
@@ -81,11 +113,23 @@ class Replayed implements Captured {
   }
 
   replay(): void {
+    this.device.addon.replay(this.graphNow(), this.stepOffset())
+    this.countChanges()
+    this.generator?.skip(this.draws)
+  }
+
+  graphNow(): Graph {
     if (this.disposed) throw new ConfigError('replay: the graph was disposed')
-    const state = this.generator?.state()
-    this.device.addon.replay(this.graph, state ? state.step - this.step : 0)
+    return this.graph
+  }
+
+  /** How far the generator has moved since the capture. */
+  stepOffset(): number {
+    return this.generator ? this.generator.state().step - this.step : 0
+  }
+
+  countChanges(): void {
     for (const storage of this.changed) storage.version++
-    if (state) this.generator!.restore({ ...state, step: state.step + this.draws })
   }
 
   dispose(): void {

@@ -39,3 +39,8 @@ export function synchronize(device: Device = 'cpu'): void {
 export function setThreads(threads: number): void {
   nativeDevice('cpu').addon.setThreads(threads)
 }
+
+/** Number of threads of the CPU device. */
+export function threadCount(): number {
+  return nativeDevice('cpu').addon.threads()
+}

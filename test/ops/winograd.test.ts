@@ -5,6 +5,7 @@ import { add } from '../../src/ops/arithmetic.ts'
 import { conv2d, conv2dBoth } from '../../src/ops/conv2d.ts'
 import { type Precision, withPrecision } from '../../src/ops/precision.ts'
 import { normal } from '../../src/ops/random.ts'
+import { slice } from '../../src/ops/shape.ts'
 import { Generator } from '../../src/random/generator.ts'
 import { tensor } from '../../src/tensor/create.ts'
 import { scope } from '../../src/tensor/scope.ts'
@@ -150,6 +151,22 @@ describe('Winograd convolutions', () => {
           expect(sameBits(first, single), `${[batch, height, width, cin, cout, stride]} on ${variant}`).toBe(true)
         })
       }
+    })
+  })
+
+  test('of an image do not depend on the batch where precision is strict either', () => {
+    // So many pixels that the channels are cut otherwise than for one image.
+    const [batch, size, channels] = [160, 8, 128]
+    forEachVariant('cpu', (variant) => {
+      scope(() => {
+        const x = normal([batch, size, size, channels], new Generator(1))
+        const w = normal([3, 3, channels, channels], new Generator(2))
+        const alone = slice(x, [0, 0, 0, 0], [1, size, size, channels])
+        const [together, single] = [x, alone].map((images) =>
+          withPrecision('strict', () => conv2d(images, w, { padding: 1 })).dataSync(),
+        )
+        expect(sameBits(together.slice(0, single.length), single), variant).toBe(true)
+      })
     })
   })
 

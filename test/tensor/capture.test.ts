@@ -10,9 +10,9 @@ import { normal, uniform } from '../../src/ops/random.ts'
 import { gatherRows } from '../../src/ops/rows.ts'
 import { sgldUpdate } from '../../src/ops/training.ts'
 import { Generator } from '../../src/random/generator.ts'
-import { capture } from '../../src/tensor/capture.ts'
+import { type Captured, capture, replayLanes } from '../../src/tensor/capture.ts'
 import { ones, tensor, zeros } from '../../src/tensor/create.ts'
-import { memory, synchronize } from '../../src/tensor/memory.ts'
+import { memory, setThreads, synchronize } from '../../src/tensor/memory.ts'
 import { scope } from '../../src/tensor/scope.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
 import { devices } from '../ops/drive.ts'
@@ -62,7 +62,7 @@ describe.each(devices)('%s: captured ops', (device) => {
     using y = zeros([1000], { device })
     const extra = ones([1000], { device })
     const graph = capture(() => assign(y, add(add(x, extra), add(x, 1))), { device })
-    if (device !== 'cpu') extra.dispose() // the graph still reads it
+    extra.dispose() // the graph still reads it
     const others: Tensor[] = []
     for (let round = 0; round < 4; round++) {
       for (let i = 0; i < 8; i++) others.push(tensor(new Float32Array(1000).fill(7 + i), { device }))
@@ -72,7 +72,6 @@ describe.each(devices)('%s: captured ops', (device) => {
     }
     for (const other of others) other.dispose()
     graph.dispose()
-    extra.dispose()
   })
 
   test('give their memory back with dispose()', () => {
@@ -152,3 +151,88 @@ describe.each(devices.filter((device) => nativeDevice(device).addon.captures))('
     expect([...y.dataSync()]).toEqual([2, 2])
   })
 })
+
+describe('captures that run at the same time, each on a core', () => {
+  const captured = (fn: () => void, generator?: Generator) => capture(fn, { generator })
+
+  test('each do their work as often as asked, for any number of threads', () => {
+    for (const threads of [1, 2, 3]) {
+      setThreads(threads)
+      scope(() => {
+        const values = Array.from({ length: 7 }, (_, i) => tensor([i, 10 * i]))
+        const graphs = values.map((x) => captured(() => assign(x, add(x, 1))))
+        replayLanes(
+          graphs.map((captured) => ({ captured })),
+          5,
+        )
+        for (const [i, x] of values.entries()) expect([...x.dataSync()]).toEqual([i + 5, 10 * i + 5])
+        for (const graph of graphs) graph.dispose()
+      })
+    }
+    setThreads(0)
+  })
+
+  test('draw their parts of the numbers that one call would draw, and leave the generator to the caller', () => {
+    const generator = new Generator(3)
+    scope(() => {
+      const [whole, first, second] = [zeros([40]), zeros([12]), zeros([28])]
+      const graphs = [first, second].map((x) => captured(() => noisy(x, generator), generator))
+      generator.skip(2)
+      replayLanes(
+        [
+          { captured: graphs[0], firstElement: 0 },
+          { captured: graphs[1], firstElement: 12 },
+        ],
+        3,
+      )
+      expect(generator.state().step).toBe(2)
+      for (let i = 0; i < 3; i++) noisy(whole, generator)
+      expect(generator.state().step).toBe(2 + 3 * graphs[0].draws)
+      expect([...first.dataSync(), ...second.dataSync()]).toEqual([...whole.dataSync()])
+      for (const graph of graphs) graph.dispose()
+    })
+  })
+
+  test('that fault name the op at the next read, and the device works on', () => {
+    scope(() => {
+      const [x, y, z] = [ones([3, 2]), zeros([1, 2]), zeros([2])]
+      const index = tensor([9], { dtype: 'i32' })
+      const bad = captured(() => assign(y, gatherRows(x, index)))
+      const good = captured(() => assign(z, add(z, 1)))
+      replayLanes([{ captured: bad }, { captured: good }])
+      expect(() => y.dataSync()).toThrow(/gatherRows: index 9 at 0 is outside \[0, 3\)/)
+      replayLanes([{ captured: good }])
+      expect(z.dataSync()[0]).toBeGreaterThanOrEqual(1)
+      bad.dispose()
+      good.dispose()
+    })
+  })
+
+  test('are refused where they are disposed, of another kind, or draw differently', () => {
+    scope(() => {
+      const generator = new Generator(3)
+      const x = zeros([8])
+      const silent = captured(() => assign(x, add(x, 1)))
+      const drawing = captured(() => noisy(x, generator), generator)
+      const foreign: Captured = { draws: 0, replay: () => {}, dispose: () => {}, [Symbol.dispose]: () => {} }
+      expect(() => replayLanes([{ captured: silent }, { captured: drawing }])).toThrow(/draw equally often/)
+      expect(() => replayLanes([{ captured: foreign }])).toThrow(/capture\(\) did not make/)
+      silent.dispose()
+      drawing.dispose()
+      expect(() => replayLanes([{ captured: silent }])).toThrow(/was disposed/)
+      replayLanes([])
+      expect([...x.dataSync()]).toEqual(Array(8).fill(0))
+    })
+  })
+
+  test.each(devices.filter((device) => !nativeDevice(device).addon.hasLanes))('are refused on %s', (device) => {
+    using x = zeros([8], { device })
+    using graph = capture(() => assign(x, add(x, 1)), { device })
+    expect(() => replayLanes([{ captured: graph }])).toThrow(/has no cores of their own/)
+  })
+})
+
+/** x += n, n ~ N(0, 1). */
+function noisy(x: Tensor, generator: Generator): void {
+  scope(() => sgldUpdate(x, zeros(x.shape), generator, { stepSize: 0, noiseStd: 1 }))
+}

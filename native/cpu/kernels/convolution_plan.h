@@ -126,7 +126,9 @@ static void blockPlan(Stream& stream, Plan<T>& plan, Arena arena) {
   plan.vectors = ceilDivide(vectors, plan.superBlocks);
   if (plan.superBlocks > 1) plan.vectors = ceilDivide(plan.vectors, 2) * 2;
   plan.superBlocks = ceilDivide(vectors, plan.vectors);
-  const int64_t weightBytesOfBlock = most(1, g.tapCount) * depth * plan.vectors * L * size;
+  // A chunk is a sum's length, on which its rounding depends: not on how many images there are.
+  const int64_t widest = least(vectors, kSuperBlockChannels / L);
+  const int64_t weightBytesOfBlock = most(1, g.tapCount) * depth * widest * L * size;
   plan.chunks = most(1, ceilDivide(plan.blocks, most(1, kWeightBytes / weightBytesOfBlock)));
   plan.chunkBlocks = most(1, ceilDivide(plan.blocks, plan.chunks));
   plan.chunks = most(1, ceilDivide(plan.blocks, plan.chunkBlocks));

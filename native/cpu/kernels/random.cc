@@ -12,6 +12,7 @@ namespace langevin::LANGEVIN_ISA {
 namespace {
 
 void randomUniform(Stream& stream, Out y, int64_t n, double low, double high, Philox philox) {
+  const Draw draw = stream.draw(philox);
   withFloat(y.dtype, [&](auto type) {
     using T = decltype(type);
     using C = ComputeOf<T>;
@@ -19,7 +20,7 @@ void randomUniform(Stream& stream, Out y, int64_t n, double low, double high, Ph
     const C start = static_cast<C>(low), range = static_cast<C>(high - low);
     forBatches(stream, n, [=](int64_t e, int64_t count) {
       uint32_t words[kBatch];
-      randomWords(philox, e, words);
+      randomWords(draw, e, words);
       for (int64_t i = 0; i < count; ++i) {
         target[e + i] = narrow<T>(start + range * static_cast<C>(uniformOf(words[i])));
       }
@@ -28,6 +29,7 @@ void randomUniform(Stream& stream, Out y, int64_t n, double low, double high, Ph
 }
 
 void randomNormal(Stream& stream, Out y, int64_t n, double mean, double std, Philox philox) {
+  const Draw draw = stream.draw(philox);
   withFloat(y.dtype, [&](auto type) {
     using T = decltype(type);
     using C = ComputeOf<T>;
@@ -35,13 +37,14 @@ void randomNormal(Stream& stream, Out y, int64_t n, double mean, double std, Phi
     const C center = static_cast<C>(mean), scale = static_cast<C>(std);
     forBatches(stream, n, [=](int64_t e, int64_t count) {
       float normals[kBatch];
-      randomNormals(philox, e, normals);
+      randomNormals(draw, e, normals);
       for (int64_t i = 0; i < count; ++i) target[e + i] = narrow<T>(center + scale * static_cast<C>(normals[i]));
     });
   });
 }
 
 void randomInt(Stream& stream, Out y, int64_t n, int64_t low, int64_t high, Philox philox) {
+  const Draw draw = stream.draw(philox);
   int32_t* const target = y.as<int32_t>(n);
   if (low < INT32_MIN || high > int64_t{INT32_MAX} + 1 || low >= high) {
     fault("no i32 in [%lld, %lld)", static_cast<long long>(low), static_cast<long long>(high));
@@ -49,7 +52,7 @@ void randomInt(Stream& stream, Out y, int64_t n, int64_t low, int64_t high, Phil
   const uint64_t range = static_cast<uint64_t>(high - low);
   forBatches(stream, n, [=](int64_t e, int64_t count) {
     uint32_t words[kBatch];
-    randomWords(philox, e, words);
+    randomWords(draw, e, words);
     for (int64_t i = 0; i < count; ++i) {
       target[e + i] = static_cast<int32_t>(low + static_cast<int64_t>(words[i] * range >> 32));
     }
@@ -58,6 +61,7 @@ void randomInt(Stream& stream, Out y, int64_t n, int64_t low, int64_t high, Phil
 
 void dropout(Stream& stream, In x, Out y, int64_t n, double p, Philox philox) {
   if (!(p >= 0 && p <= 1)) fault("a probability of %g", p);
+  const Draw draw = stream.draw(philox);
   withFloat(x.dtype, [&](auto type) {
     using T = decltype(type);
     using C = ComputeOf<T>;
@@ -68,7 +72,7 @@ void dropout(Stream& stream, In x, Out y, int64_t n, double p, Philox philox) {
     forBatches(stream, n, [=](int64_t e, int64_t count) {
       const C kept = scale;  // in a register: else the loop does not vectorise
       uint32_t words[kBatch];
-      randomWords(philox, e, words);
+      randomWords(draw, e, words);
       LANGEVIN_INDEPENDENT
       for (int64_t i = 0; i < count; ++i) {
         const C factor = static_cast<int32_t>(words[i] >> 8) >= threshold ? kept : C(0);

@@ -25,6 +25,7 @@ struct Langevin {
 
 void sgldUpdate(Stream& stream, InOut x, In g, int64_t n, double stepSize, double noiseStd, double clip, double low,
                 double high, Philox philox) {
+  const Draw draw = stream.draw(philox);
   withFloat(x.dtype, [&](auto type) {
     using T = decltype(type);
     using C = ComputeOf<T>;
@@ -35,7 +36,7 @@ void sgldUpdate(Stream& stream, InOut x, In g, int64_t n, double stepSize, doubl
     forBatches(stream, n, [=](int64_t e, int64_t count) {
       const Langevin<C> step = update;  // in registers
       float noise[kBatch] = {};
-      if (noiseStd != 0) randomNormals(philox, e, noise);
+      if (noiseStd != 0) randomNormals(draw, e, noise);
       LANGEVIN_INDEPENDENT
       for (int64_t i = 0; i < count; ++i) {
         state[e + i] = narrow<T>(step.of(widen(state[e + i]), widen(gradient[e + i]), static_cast<C>(noise[i])));

@@ -16,7 +16,8 @@ struct Crop {
 };
 
 /// By words 0, 1 and 2 of Philox counter (i, step, stream + 1, purpose).
-Crop cropOf(const Philox& p, int64_t i, int64_t padding, bool flip) {
+Crop cropOf(const Draw& draw, int64_t i, int64_t padding, bool flip) {
+  const Philox& p = draw.philox;
   const uint64_t seed = static_cast<uint64_t>(p.seed), choices = static_cast<uint64_t>(2 * padding + 1);
   const Words words =
       philox4x32(static_cast<uint32_t>(i), static_cast<uint32_t>(p.step), static_cast<uint32_t>(p.stream + 1),
@@ -43,6 +44,7 @@ void cropImage(const uint8_t* image, const float* valueOf, float* y, int64_t hei
 
 void imageBatch(Stream& stream, In images, In index, Out y, int64_t n, int64_t count, int64_t height, int64_t width,
                 int64_t channels, int64_t padding, bool flip, double noiseStd, Philox philox) {
+  const Draw draw = stream.draw(philox);
   const int64_t size = countOf(height, width, channels);
   const uint8_t* const source = images.as<uint8_t>(countOf(n, size));
   const int32_t* const at = index.as<int32_t>(count);
@@ -58,13 +60,13 @@ void imageBatch(Stream& stream, In images, In index, Out y, int64_t n, int64_t c
 
   stream.parallel(count, [&](int64_t i, int) {
     cropImage(source + at[i] * size, valueOf, target + i * size, height, width, channels, padding,
-              cropOf(philox, i, padding, flip));
+              cropOf(draw, i, padding, flip));
   });
   if (noiseStd == 0) return;
   const float scale = static_cast<float>(noiseStd);
   forBatches(stream, total, [=](int64_t e, int64_t m) {
     float noise[kBatch];
-    randomNormals(philox, e, noise);
+    randomNormals(draw, e, noise);
     for (int64_t i = 0; i < m; ++i) target[e + i] += scale * noise[i];
   });
 }
