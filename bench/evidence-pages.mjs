@@ -5,7 +5,7 @@
 // FOLDER: where bench/evidence.mjs has finished (runs/evidence): its result is taken over into bench/results first, and
 // its pictures into docs/images.
 import { copyFileSync, existsSync, readdirSync, readFileSync } from 'node:fs'
-import { basename, join, relative } from 'node:path'
+import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { statistic } from '../dist/eval/compare.js'
 import { robustnessCurves } from '../dist/eval/plots.js'
@@ -31,8 +31,9 @@ function takeOver(folder) {
   const { date, runs } = JSON.parse(readFileSync(from, 'utf8'))
   copyFileSync(from, join(root, 'bench/results', `${date.slice(0, 10)}-evidence.json`))
   for (const run of runs) {
-    const picture = run.pictures.find((path) => basename(path) === grid)
-    if (picture) copyFileSync(join(folder, picture), join(root, 'docs/images', pictureOf(run)))
+    if (!run.samples) continue
+    const picture = join(folder, `${run.data}-${run.recipe}-${run.seed}`, 'eval', grid)
+    copyFileSync(picture, join(root, 'docs/images', pictureOf(run)))
   }
 }
 
