@@ -79,9 +79,10 @@ function summary(runs, foreign) {
     ['samples recognised', (run) => numberOf(run, 'fresh samples that the baseline recognises'), percent],
   ]
   return table(
-    ['recipe', ...columns.map(([head]) => head), 'an iteration'],
+    ['recipe', 'seeds', ...columns.map(([head]) => head), 'an iteration'],
     recipesOf(runs).map((recipe) => [
       `\`${recipe}\``,
+      seedsOf(runs.filter((run) => run.recipe === recipe)).length,
       ...columns.map(([, value, format]) => spread(runs.filter((run) => run.recipe === recipe).map(value), format)),
       costOf(recipe),
     ]),
@@ -108,8 +109,12 @@ function costOf(recipe) {
 function everyNumber(runs) {
   const names = unique(runs.flatMap(({ numbers }) => numbers.map(({ name }) => name)))
   const recipes = recipesOf(runs)
+  const seeds = (recipe) => {
+    const { length } = seedsOf(runs.filter((run) => run.recipe === recipe))
+    return length === 1 ? '1 seed' : `${length} seeds`
+  }
   return table(
-    ['', ...recipes.map((recipe) => `\`${recipe}\``)],
+    ['', ...recipes.map((recipe) => `\`${recipe}\`, ${seeds(recipe)}`)],
     names.map((name) => {
       const { unit } = runs.flatMap(({ numbers }) => numbers).find((number) => number.name === name)
       const cells = recipes.map((recipe) =>

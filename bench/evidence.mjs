@@ -37,15 +37,17 @@ const plan = [
 ]
 
 const wanted = (list, name) => list === undefined || list.split(',').includes(name)
-const runs = plan
-  .filter(({ data }) => wanted(options.data, data))
+/** The first seed of everything first. */
+const allRuns = plan
   .flatMap(({ data, source, seeds }) =>
     seeds.flatMap((seed) =>
-      Object.keys(recipes)
-        .filter((recipe) => wanted(options.recipe, recipe))
-        .map((recipe) => ({ data, source, seed, recipe, folder: join(options.out, `${data}-${recipe}-${seed}`) })),
+      Object.keys(recipes).map((recipe) => {
+        return { data, source, seed, recipe, folder: join(options.out, `${data}-${recipe}-${seed}`) }
+      }),
     ),
   )
+  .sort((a, b) => a.seed - b.seed)
+const runs = allRuns.filter(({ data, recipe }) => wanted(options.data, data) && wanted(options.recipe, recipe))
 
 /** Samples of one seed are enough, and of what was trained to give some: their long chains take longer than a run. */
 const suitesOf = ({ seed, recipe }) => {
@@ -139,13 +141,16 @@ for (const { data } of plan) {
   const files = ['json', 'html'].flatMap((kind) => [`--${kind}`, join(options.out, `${data}.${kind}`)])
   if (!(await langevin('compare', ...begun.map(({ folder }) => folder), ...files))) failed.push(`compare ${data}`)
 }
-const whole =
-  plan.every(({ data }) => wanted(options.data, data)) &&
-  Object.keys(recipes).every((name) => wanted(options.recipe, name))
-if (whole && !options.quick) {
+if (!options.quick) {
+  const known = allRuns.filter(
+    (run) => missingSuites(run).length === 0 || existsSync(join(run.folder, 'diverged.json')),
+  )
   const path = join(options.out, 'evidence.json')
-  writeFileSync(path, `${JSON.stringify(recordOf(runs, { ...small, recipes }), null, 2)}\n`)
-  process.stderr.write(`${path} written; node bench/evidence-pages.mjs ${options.out} puts it into the pages\n`)
+  writeFileSync(path, `${JSON.stringify(recordOf(known, { ...small, recipes }), null, 2)}\n`)
+  process.stderr.write(
+    `${path} written, ${known.length} of ${allRuns.length} runs; node bench/evidence-pages.mjs ${options.out} puts it into ` +
+      'the pages\n',
+  )
 }
 if (failed.length > 0) {
   process.stderr.write(`\nfailed: ${failed.join(', ')}\n`)
