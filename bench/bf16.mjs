@@ -1,17 +1,17 @@
 // What the sampler gains and loses in bf16 on the CPU: SGLD steps and single convolutions beside f32 in turns, and the
 // errors of energies, gradients and final samples of a trained run.
 //
-//   node bench/bf16.mjs [--run FOLDER] [--rounds N] [--seconds S] [--out FILE.json]
+//   node bench/bf16.mjs [sgld] [layers] [errors] [--run FOLDER] [--rounds N] [--seconds S] [--out FILE.json]
 //
-// --run is the folder of a trained run, whose checkpoint is only read; without it no errors are measured.
-import { mkdirSync, writeFileSync } from 'node:fs'
+// Without names all parts are measured. --run is the folder of a trained run, whose checkpoint is only read: errors need
+// one. --out keeps the other parts that the file has.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
 import {
   Generator,
   inputGradient,
   instructionSet,
-  instructionSets,
   JemModel,
   loadDataset,
   loadRun,
@@ -32,7 +32,8 @@ import { Kernels } from './kernels/device.mjs'
 import { describeMachine } from './machine.mjs'
 import { distinctConvolutions, images, label, passesOf, passOf } from './wide-resnet.mjs'
 
-const { values: options } = parseArgs({
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     run: { type: 'string' },
     rounds: { type: 'string', default: '7' },
@@ -42,7 +43,6 @@ const { values: options } = parseArgs({
 })
 const [rounds, seconds] = [Number(options.rounds), Number(options.seconds)]
 const log = (line) => process.stderr.write(`${line}\n`)
-const machine = describeMachine()
 const best = instructionSet()
 const sampling = { stepSize: 1, noiseStd: 0.01 }
 
@@ -62,15 +62,15 @@ const using = ({ isa }, fn) => {
 }
 const named = (values) => Object.fromEntries(kinds.map(({ kind }, i) => [kind, values[i]]))
 
-/** Image-steps per second of chains of 20 steps, the kinds in turns. */
-async function speed(net, batch) {
+/** Image-steps per second of chains, the kinds in turns. */
+async function speed(net, batch, steps) {
   const generator = new Generator(1)
   const { size, channels } = images[net]
   const model = new JemModel({ model: net, classes: 10, channels, generator }).eval()
   const x = uniform([batch, size, size, channels], generator, { low: -1, high: 1 })
   const chain = (kind) =>
     using(kind, () => {
-      sgld(model, x, generator, { ...sampling, steps: 20, precision: kind.precision })
+      sgld(model, x, generator, { ...sampling, steps, precision: kind.precision })
       synchronize()
     })
   kinds.forEach(chain)
@@ -81,7 +81,7 @@ async function speed(net, batch) {
       chain(kind)
       chains++
     } while (performance.now() - start < 1000 * seconds)
-    return (1000 * chains * 20 * batch) / (performance.now() - start)
+    return (1000 * chains * steps * batch) / (performance.now() - start)
   })
   x.dispose()
   model.dispose()
@@ -188,23 +188,34 @@ async function errors(folder) {
   return result
 }
 
+/** Net, batch, and the steps of a chain: as many as training makes where small nets then keep a few images on a core. */
 const nets = [
-  ['wrn-10-1', 64],
-  ['wrn-16-2', 64],
-  ['wrn-28-10', 8],
+  ['wrn-10-1', 64, 20],
+  ['wrn-16-2', 64, 20],
+  ['wrn-28-10', 8, 2],
 ]
-const document = {
-  machine,
-  instructionSet: best,
-  instructionSets: instructionSets(),
-  rounds,
-  seconds,
-  sgld: [],
-  layers: [],
+const parts = {
+  async sgld() {
+    const rows = []
+    for (const row of nets) rows.push(await speed(...row))
+    return { rounds, seconds, rows }
+  },
+  async layers() {
+    const rows = []
+    for (const [net, batch] of nets) rows.push(...(await layers(net, batch)))
+    return { threads: 1, rows }
+  },
+  errors: () => errors(options.run),
 }
-for (const [net, batch] of nets) document.sgld.push(await speed(net, batch))
-for (const [net, batch] of nets) document.layers.push(...(await layers(net, batch)))
-if (options.run) document.errors = await errors(options.run)
+const wanted = positionals.length > 0 ? positionals : options.run ? Object.keys(parts) : ['sgld', 'layers']
+const unknown = wanted.find((name) => !(name in parts))
+if (unknown) throw new Error(`no part ${unknown}: ${Object.keys(parts).join(', ')}`)
+if (wanted.includes('errors') && !options.run) throw new Error('errors are measured on a trained run: --run FOLDER')
+
+const document = options.out && existsSync(options.out) ? JSON.parse(readFileSync(options.out, 'utf8')) : {}
+for (const part of wanted) {
+  document[part] = { machine: describeMachine(), instructionSet: best, ...(await parts[part]()) }
+}
 const text = `${JSON.stringify(document, null, 2)}\n`
 if (options.out) {
   mkdirSync(dirname(options.out), { recursive: true })

@@ -180,8 +180,9 @@ async function buildAddon(sanitizer) {
   // All instruction sets are linked, so that the table of variants is the real one.
   for (const target of targets.filter((t) => t.target_name.startsWith('kernels_'))) {
     const isa = target.target_name.slice('kernels_'.length)
-    for (const source of kernelSources) {
-      compile(join('native/cpu/kernels', source), isa, [`-DLANGEVIN_ISA=${isa}`, ...(target.cflags_cc ?? [])])
+    const all = kernelSources.map((source) => join('native/cpu/kernels', source))
+    for (const source of target.sources.flatMap((name) => (name === '<@(kernel_sources)' ? all : name))) {
+      compile(source, isa, [`-DLANGEVIN_ISA=${isa}`, ...(target.cflags_cc ?? [])])
     }
   }
   for (const source of addonSources) {

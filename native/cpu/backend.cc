@@ -28,17 +28,17 @@ struct Variant {
 
 // Best last.
 const std::vector<Variant>& allVariants() {
+#if defined(__x86_64__)
+  const bool hasAvx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool hasAvx512 = hasAvx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+#endif
   static const std::vector<Variant> variants = {
     {"base", true, base::fillOpTable},
 #if defined(__x86_64__)
-    {"avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), avx2::fillOpTable},
-    {"avx512",
-     __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"),
-     avx512::fillOpTable},
-    {"avx512bf16",
-     __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"),
-     avx512bf16::fillOpTable},
+    {"avx2", hasAvx2, avx2::fillOpTable},
+    {"avx512", hasAvx512, avx512::fillOpTable},
+    {"avx512bf16", hasAvx512 && __builtin_cpu_supports("avx512bf16"), avx512bf16::fillOpTable},
 #endif
   };
   return variants;

@@ -1,7 +1,8 @@
 import { ConfigError } from '../errors.ts'
 import { nativeDevice } from '../native/device.ts'
 
-/** The instruction set that the CPU kernels use: `base`, `avx2` or `avx512` on x86-64. Results agree to rounding. */
+/** The instruction set that the CPU kernels use: `base`, `avx2`, `avx512` or `avx512bf16` on x86-64. Results agree to
+ *  rounding. */
 export function instructionSet(): string {
   return nativeDevice('cpu').addon.variant()
 }

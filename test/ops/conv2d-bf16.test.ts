@@ -132,7 +132,7 @@ describe('cpu: convolutions in bf16', () => {
     }
   })
 
-  test('use AVX-512 BF16 where there is one: then, and only then, more than the stored numbers is rounded', () => {
+  test('use AVX-512 BF16 where it is there: then, and only then, more is rounded than what is stored', () => {
     const exact = layer(shapes[0], 'f64', 'fp32')
     forEachVariant('cpu', (variant) => {
       const error = relative(layer(shapes[0], 'bf16', 'bf16')[1], exact[1])

@@ -1,6 +1,8 @@
 // conv2d, its input gradient and its weight gradient: register-blocked implicit GEMM on NHWC images, f32, f64 and bf16
-// (computed in f32), any kernel size, stride, padding and number of channels.
+// (computed in f32, but for Winograd's products where there is AVX-512 BF16), any kernel size, stride, padding and
+// number of channels.
 //
+// convolution_factors.h  what one instruction multiplies: f32, f64, or bf16 in pairs
 // convolution_kernel.h   the multiply in registers, and its roofline
 // convolution_plan.h     geometry and blocking
 // convolution_pack.h     packed input tiles and weights

@@ -1,9 +1,9 @@
 // How two factors are multiplied: in their own type, one channel at a time; and where the processor has AVX-512 BF16,
 // bf16 in pairs of neighbouring channels, vdpbf16ps: sum + x[c]·w[c] + x[c + 1]·w[c + 1] in f32.
 //
-// Zen 4 starts one vdpbf16ps a cycle, as it does an FMA, so that a core makes 116 instead of 58 thousand million
-// multiply-adds a second. The instruction rounds to nearest even after each of its two products and takes denormal
-// numbers, operands and results, as 0.
+// Zen 4 starts one vdpbf16ps a cycle, as it does an FMA, so that a core makes 116·10⁹ instead of 58·10⁹ multiply-adds a
+// second. The instruction adds in an order of its own, rounds to nearest even, and takes denormal numbers, operands and
+// results, as 0. docs/kernels.md has what this gains and what the rounding costs.
 #pragma once
 #include "../simd.h"
 

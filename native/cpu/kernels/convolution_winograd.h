@@ -1,7 +1,8 @@
-// 3×3 convolutions with padding 1, and their input gradients, by Winograd's minimal filtering, in f32: at stride 1 with
-// a quarter of the multiply-adds of the direct kernel, at stride 2 with 25/36 of them. The input gradient at stride 1
-// is a convolution of dy with the kernel turned by 180° and its channels exchanged. convolution_winograd_transform.h
-// has the mathematics, convolution_winograd_plan.h the blocking.
+// 3×3 convolutions with padding 1, and their input gradients, by Winograd's minimal filtering: at stride 1 with a
+// quarter of the multiply-adds of the direct kernel, at stride 2 with 25/36 of them. Transforms and sums are f32; so
+// are the factors between, but of bf16 tensors, where there is AVX-512 BF16, they are rounded to bf16 (FactorOf). The
+// input gradient at stride 1 is a convolution of dy with the kernel turned by 180° and its channels exchanged.
+// convolution_winograd_transform.h has the mathematics, convolution_winograd_plan.h the blocking.
 //
 // Bytes: input and output once, as in the direct kernel; transformed patches and products to and from L2, 2.3 KB a tile
 // and vector of each at stride 1; of patches and weights, whichever are fewer bytes, once to L3.

@@ -38,8 +38,8 @@ struct WinogradPlan : WinogradShape {
   int64_t groupTiles, groups;
   int64_t chunkBlocks, chunks;  // blocks of source channels that are summed at once
 
-  // Transformed patches lie as [frequency][block][tile][16], weights as [frequency][block][16][pair], products as
-  // [frequency][tile][pair], these distances apart.
+  // Transformed patches lie as [frequency][block][tile][16], weights as [frequency][block][16][pair] (bf16:
+  // [frequency][block][8][pair][2]), products as [frequency][tile][pair], these distances apart.
   int64_t patchBlock, patchFrequency, weightFrequency, productFrequency;
   int64_t stripCount;  // floats of the columns of a row of patches
   int64_t* offsets;    // [block of a chunk], for the kernel
