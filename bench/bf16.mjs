@@ -101,7 +101,7 @@ async function layers(net, batch) {
         ...kind,
         ...prepareConvolution(kernels, layer, { batch, pass, dtype: kind.dtype }),
       }))
-      const slices = await inTurns(calls, 3, (made) =>
+      const slices = await inTurns(calls, 2, (made) =>
         using(made, () => Math.min(...kernels.repeated(made.call, 0.03))),
       )
       for (const { handles } of calls) kernels.free(...handles)
@@ -188,10 +188,10 @@ async function errors(folder) {
   return result
 }
 
-/** Net, batch, and the steps of a chain: as many as training makes where small nets then keep a few images on a core. */
+/** Net, batch, and the steps of a chain: many for small nets, of which a core then keeps a few images. */
 const nets = [
   ['wrn-10-1', 64, 20],
-  ['wrn-16-2', 64, 20],
+  ['wrn-16-2', 64, 10],
   ['wrn-28-10', 8, 2],
 ]
 const parts = {
