@@ -5,7 +5,7 @@
 // FOLDER: where bench/evidence.mjs has finished (runs/evidence): its result is taken over into bench/results first, and
 // its pictures into docs/images.
 import { copyFileSync, existsSync, readdirSync, readFileSync } from 'node:fs'
-import { basename, join, relative } from 'node:path'
+import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { statistic } from '../dist/eval/compare.js'
 import { robustnessCurves } from '../dist/eval/plots.js'
@@ -31,8 +31,9 @@ function takeOver(folder) {
   const { date, runs } = JSON.parse(readFileSync(from, 'utf8'))
   copyFileSync(from, join(root, 'bench/results', `${date.slice(0, 10)}-evidence.json`))
   for (const run of runs) {
-    const picture = run.pictures.find((path) => basename(path) === grid)
-    if (picture) copyFileSync(join(folder, picture), join(root, 'docs/images', pictureOf(run)))
+    if (!run.samples) continue
+    const picture = join(folder, `${run.data}-${run.recipe}-${run.seed}`, 'eval', grid)
+    copyFileSync(picture, join(root, 'docs/images', pictureOf(run)))
   }
 }
 
@@ -44,6 +45,9 @@ function newest(ending) {
     .at(-1)
   return name && join(folder, name)
 }
+
+/** Runs that show samples. */
+const drawnOf = (runs) => runs.filter(({ samples }) => samples)
 
 const percent = (value) => `${(100 * value).toFixed(1)} %`
 const score = (value) => value.toFixed(3)
@@ -75,9 +79,10 @@ function summary(runs, foreign) {
     ['samples recognised', (run) => numberOf(run, 'fresh samples that the baseline recognises'), percent],
   ]
   return table(
-    ['recipe', ...columns.map(([head]) => head), 'an iteration'],
+    ['recipe', 'seeds', ...columns.map(([head]) => head), 'an iteration'],
     recipesOf(runs).map((recipe) => [
       `\`${recipe}\``,
+      seedsOf(runs.filter((run) => run.recipe === recipe)).length,
       ...columns.map(([, value, format]) => spread(runs.filter((run) => run.recipe === recipe).map(value), format)),
       costOf(recipe),
     ]),
@@ -104,8 +109,12 @@ function costOf(recipe) {
 function everyNumber(runs) {
   const names = unique(runs.flatMap(({ numbers }) => numbers.map(({ name }) => name)))
   const recipes = recipesOf(runs)
+  const seeds = (recipe) => {
+    const { length } = seedsOf(runs.filter((run) => run.recipe === recipe))
+    return length === 1 ? '1 seed' : `${length} seeds`
+  }
   return table(
-    ['', ...recipes.map((recipe) => `\`${recipe}\``)],
+    ['', ...recipes.map((recipe) => `\`${recipe}\`, ${seeds(recipe)}`)],
     names.map((name) => {
       const { unit } = runs.flatMap(({ numbers }) => numbers).find((number) => number.name === name)
       const cells = recipes.map((recipe) =>
@@ -152,7 +161,7 @@ function curvesOf(runs, norm) {
 }
 
 function chainsTable(runs) {
-  const drawn = runs.filter(({ samples }) => samples)
+  const drawn = drawnOf(runs)
   if (drawn.length === 0) return ''
   const state = ({ blewUp, saturated, drifts }) =>
     [blewUp && 'blew up', saturated && 'saturated', drifts && 'not settled'].filter(Boolean).join(', ') || 'no fault'
@@ -179,7 +188,7 @@ function chainsTable(runs) {
 }
 
 const gridRow = (runs, base) => {
-  const drawn = runs.filter(({ samples }) => samples)
+  const drawn = drawnOf(runs)
   const cell = (run) => `<img src="${base}${pictureOf(run)}" width="200" alt="Samples of ${run.recipe} on ${run.data}">`
   return table(
     drawn.map(({ recipe }) => `\`${recipe}\``),
@@ -228,7 +237,7 @@ function pagesOf(path) {
       maskingLine(runs),
       `Accuracy under attack, all attacks at once; JEM-1 under PGD. In L∞, then in L2:`,
       pictures.map((name) => `![Accuracy under attack](images/${name})`).join('\n'),
-      'Ten fresh samples of each class (seed 1; the classifier has only its labels to draw by):',
+      'Ten fresh samples of each class, seed 1:',
       gridRow(runs, 'images/'),
       chainsTable(runs),
     ].join('\n\n')

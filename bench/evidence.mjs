@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { readCheckpoint, readEvaluation } from '../dist/index.js'
 import { recordOf } from './evidence/record.mjs'
-import { recipes, shared } from './evidence/settings.mjs'
+import { chainSteps, recipes, shared } from './evidence/settings.mjs'
 import { root } from './machine.mjs'
 
 const { values: options } = parseArgs({
@@ -37,18 +37,23 @@ const plan = [
 ]
 
 const wanted = (list, name) => list === undefined || list.split(',').includes(name)
-const runs = plan
-  .filter(({ data }) => wanted(options.data, data))
+/** The first seed of everything first. */
+const allRuns = plan
   .flatMap(({ data, source, seeds }) =>
     seeds.flatMap((seed) =>
-      Object.keys(recipes)
-        .filter((recipe) => wanted(options.recipe, recipe))
-        .map((recipe) => ({ data, source, seed, recipe, folder: join(options.out, `${data}-${recipe}-${seed}`) })),
+      Object.keys(recipes).map((recipe) => {
+        return { data, source, seed, recipe, folder: join(options.out, `${data}-${recipe}-${seed}`) }
+      }),
     ),
   )
+  .sort((a, b) => a.seed - b.seed)
+const runs = allRuns.filter(({ data, recipe }) => wanted(options.data, data) && wanted(options.recipe, recipe))
 
-/** Pictures of one seed are enough: the long chains of `samples` take longer than a run. */
-const suitesOf = ({ seed }) => ['accuracy', 'calibration', 'ood', 'robustness', ...(seed === 1 ? ['samples'] : [])]
+/** Samples of one seed are enough, and of what was trained to give some: their long chains take longer than a run. */
+const suitesOf = ({ seed, recipe }) => {
+  const drawn = seed === 1 && recipe !== 'classifier'
+  return ['accuracy', 'calibration', 'ood', 'robustness', ...(drawn ? ['samples'] : [])]
+}
 
 /** Suites that are yet to be done for a run that is trained. */
 function missingSuites(run) {
@@ -125,7 +130,8 @@ for (const run of runs) {
   let judged = trained
   for (const [suites, flags] of judgements) {
     if (!judged || suites.length === 0) continue
-    judged = await langevin('eval', '--run', folder, '--suite', suites.join(), '--sigma', '0', ...flags)
+    const protocol = ['--sigma', '0', '--chain-steps', String(chainSteps(recipe))]
+    judged = await langevin('eval', '--run', folder, '--suite', suites.join(), ...protocol, ...flags)
   }
   if (!judged) failed.push(folder)
 }
@@ -135,13 +141,16 @@ for (const { data } of plan) {
   const files = ['json', 'html'].flatMap((kind) => [`--${kind}`, join(options.out, `${data}.${kind}`)])
   if (!(await langevin('compare', ...begun.map(({ folder }) => folder), ...files))) failed.push(`compare ${data}`)
 }
-const whole =
-  plan.every(({ data }) => wanted(options.data, data)) &&
-  Object.keys(recipes).every((name) => wanted(options.recipe, name))
-if (whole && !options.quick) {
+if (!options.quick) {
+  const known = allRuns.filter(
+    (run) => missingSuites(run).length === 0 || existsSync(join(run.folder, 'diverged.json')),
+  )
   const path = join(options.out, 'evidence.json')
-  writeFileSync(path, `${JSON.stringify(recordOf(runs, { ...small, recipes }), null, 2)}\n`)
-  process.stderr.write(`${path} written; node bench/evidence-pages.mjs ${options.out} puts it into the pages\n`)
+  writeFileSync(path, `${JSON.stringify(recordOf(known, { ...small, recipes }), null, 2)}\n`)
+  process.stderr.write(
+    `${path} written, ${known.length} of ${allRuns.length} runs; node bench/evidence-pages.mjs ${options.out} puts it into ` +
+      'the pages\n',
+  )
 }
 if (failed.length > 0) {
   process.stderr.write(`\nfailed: ${failed.join(', ')}\n`)

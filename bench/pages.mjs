@@ -1,5 +1,5 @@
-// Brings README.md, docs/bench.md and their pictures up to date from the newest complete result of bench/run.mjs (*-cpu.json
-// in bench/results), or the one given. Usage: node bench/pages.mjs [--check] [FILE.json]
+// Brings README.md, docs/bench.md and their pictures up to date from the newest complete results of bench/run.mjs (*-cpu.json
+// in bench/results), or the one given, and of bench/eval.mjs (*-eval.json). Usage: node bench/pages.mjs [--check] [FILE.json]
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -10,6 +10,8 @@ import {
   avx2Table,
   convolutionsTable,
   elementwiseTable,
+  judgingTable,
+  judgingTimes,
   mainTable,
   memoryLine,
   provenance,
@@ -22,17 +24,17 @@ const { values: options, positionals } = parseArgs({
   options: { check: { type: 'boolean', default: false } },
 })
 
-function newest() {
+function newest(ending) {
   const folder = join(root, 'bench/results')
   const name = readdirSync(folder)
-    .filter((file) => file.endsWith('-cpu.json'))
+    .filter((file) => file.endsWith(ending))
     .sort()
     .at(-1)
-  if (!name) throw new Error('no result in bench/results: run npm run bench')
-  return join(folder, name)
+  return name && join(folder, name)
 }
 
-const path = positionals[0] ?? newest()
+const path = positionals[0] ?? newest('-cpu.json')
+if (!path) throw new Error('no result in bench/results: run npm run bench')
 const document = JSON.parse(readFileSync(path, 'utf8'))
 const pages = new Pages('bench/pages.mjs', options.check)
 const told = (folder) =>
@@ -57,6 +59,13 @@ const shown = (start, folder) =>
     .filter(([file]) => file.startsWith(start))
     .map(([file, alt]) => `![${alt}](${relative(join(root, folder), join(root, 'docs/images', file))})`)
 
+function judging(path) {
+  if (!path) return 'Not measured yet: `node bench/eval.mjs`.'
+  const document = JSON.parse(readFileSync(path, 'utf8'))
+  const source = relative(root, path)
+  return paragraphs(judgingTable(document), `${judgingTimes(document)} Data: [${source}](../${source}).`)
+}
+
 const paragraphs = (...parts) => parts.flat().join('\n\n')
 pages.replaceParts('README.md', {
   bench: paragraphs(mainTable(document), memoryLine(document), told('.'), shown('cpu-ratios', '.')),
@@ -68,5 +77,6 @@ pages.replaceParts('docs/bench.md', {
   avx2: avx2Table(document),
   convolutions: paragraphs(convolutionsTable(document), shown('cpu-roofline', 'docs')),
   elementwise: elementwiseTable(document),
+  judging: judging(newest('-eval.json')),
   scaling: paragraphs(scalingTable(document), shown('cpu-scaling', 'docs')),
 })

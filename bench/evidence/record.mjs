@@ -1,5 +1,4 @@
 // What the evidence runs found, as one document: settings, every number by run, curves, and what the samples suite says.
-import { join } from 'node:path'
 import { readRunRecord } from '../../dist/eval/compare.js'
 import { describeMachine } from '../machine.mjs'
 
@@ -11,7 +10,7 @@ export function recordOf(runs, settings) {
 function recordOfRun({ data, recipe, seed, folder }) {
   const record = readRunRecord(folder)
   // A run that gave up was not judged.
-  const { suites = {}, numbers = {}, pictures = {} } = record.evaluation ?? {}
+  const { suites = {}, numbers = {} } = record.evaluation ?? {}
   const { accuracy, robustness, samples } = suites
   return {
     ...{ data, recipe, seed, steps: record.step, trainingImages: record.data.count },
@@ -22,14 +21,11 @@ function recordOfRun({ data, recipe, seed, folder }) {
       .map(({ name, value, unit }) => ({ name, value, unit })),
     curves: robustness?.curves ?? [],
     masking: (robustness?.masking ?? []).flatMap(({ checks }) => checks),
-    samples: samples && {
+    samples: samples?.recognised && {
       sampler: samples.sampler,
       recognised: samples.recognised,
       longChains: { ...samples.longChains, trace: undefined, last: samples.longChains.trace.at(-1) },
       neighbours: samples.neighbours.sets,
     },
-    pictures: Object.values(pictures)
-      .flat()
-      .map((name) => join(folder, 'eval', name)),
   }
 }

@@ -29,3 +29,6 @@ export const recipes = {
   'jem++': { warmupSteps: 50, bufferSize: 500 },
   'sada-jem': { warmupSteps: 50, bufferSize: 500 },
 }
+
+/** Steps of the long chains: an outer step of JEM++ is five inner ones besides, and costs as much. */
+export const chainSteps = (recipe) => (recipe === 'jem++' ? 2000 : 10_000)

@@ -95,6 +95,35 @@ export function elementwiseTable({ kernels }) {
   return table(['f32', 'GB/s', 'a copy in turns', 'of the copy'], lines)
 }
 
+/** The OOD suite's passes (logits, f and its gradient's norm), of bench/eval.mjs. */
+export function judgingTable({ rows }) {
+  const seconds = (side) => {
+    if (!side || side.skipped) return '–'
+    const { median, min, max } = side.secondsPerPass
+    return `${figure(median)} s (${figure(min)}–${figure(max)})`
+  }
+  return table(
+    ['logits, log p(x) and ‖∂log p/∂x‖ of', 'langevin', 'PyTorch', 'ratio'],
+    rows.map(({ net, size, channels, images, ratio, ...sides }) => [
+      `${images.toLocaleString('en')} images of ${size}×${size}×${channels}, ${net.toUpperCase()}`,
+      seconds(sides.langevin),
+      seconds(sides.pytorch),
+      ratio ? `**${ratio.median.toFixed(2)}×** (${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)})` : '–',
+    ]),
+  )
+}
+
+/** What the metrics and the report take, and where all of it was measured. */
+export function judgingTimes({ numbers, rows, rounds, cpu, date, commit, loadAtStart }) {
+  const times = Object.entries(numbers).map(([what, { median }]) => `${what}: ${figure(median)} s`)
+  const pytorch = rows.find((row) => row.pytorch?.version)?.pytorch
+  return (
+    `${times.join('; ')}. Median (lowest–highest) of ${rounds} rounds in turns, ${rows[0].threads} threads, ${cpu}, ` +
+    `${date.slice(0, 10)}, commit ${commit}, load ${loadAtStart} before the start` +
+    `${pytorch ? `; PyTorch ${pytorch.version}, the faster of its layouts` : ''}.`
+  )
+}
+
 export function scalingTable({ scaling }) {
   if (!scaling) return unmeasured('Scaling was')
   const speedOf = (side) => (side ? withSpread(side) : '–')

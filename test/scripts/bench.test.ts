@@ -114,6 +114,34 @@ describe('README and docs/bench.md', () => {
     expect(told).not.toContain('not quiet')
   })
 
+  it('tell how long judging takes', async () => {
+    const tables = await module('bench/pages/tables.mjs')
+    const result = {
+      ...{ cpu: 'a processor', date: '2026-01-02T03:04:05Z', commit: 'abc1234', loadAtStart: 0.1, rounds: 5 },
+      rows: [
+        {
+          ...{ net: 'wrn-16-2', ...image, images: 10_000, threads: 2, ratio: spread(2) },
+          langevin: { secondsPerPass: spread(4) },
+          pytorch: { version: '9.8', secondsPerPass: spread(8) },
+        },
+        {
+          ...{ net: 'wrn-10-1', ...image, images: 10_000, threads: 2 },
+          langevin: { secondsPerPass: spread(1) },
+          pytorch: { skipped: 'no PyTorch' },
+        },
+      ],
+      numbers: { 'AUROC of 1e6 scores': spread(0.5) },
+    }
+    expect(tables.judgingTable(result).split('\n').slice(2)).toEqual([
+      '| 10,000 images of 32×32×3, WRN-16-2 | 4 s (2–8) | 8 s (4–16) | **2.00×** (1.00–4.00) |',
+      '| 10,000 images of 32×32×3, WRN-10-1 | 1 s (0.5–2) | – | – |',
+    ])
+    const told = tables.judgingTimes(result)
+    for (const fact of ['AUROC of 1e6 scores: 0.5 s', '2026-01-02', 'abc1234', 'a processor', 'PyTorch 9.8']) {
+      expect(told).toContain(fact)
+    }
+  })
+
   it('say what was not measured', async () => {
     const tables = await module('bench/pages/tables.mjs')
     const { memory: _, kernels: __, scaling: ___, ...bare } = document
