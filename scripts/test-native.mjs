@@ -35,7 +35,10 @@ const filesOf = (folder, ending) =>
   readdirSync(folder)
     .filter((f) => f.endsWith(ending))
     .map((f) => join(folder, f))
-const coreSources = ['native/core/fault.cc', 'native/core/pool.cc', 'native/cpu/stream.cc', 'native/core/executor.cc']
+const coreSources = [
+  ...['native/core/fault.cc', 'native/core/pool.cc', 'native/core/executor.cc'],
+  ...['native/cpu/stream.cc', 'native/cpu/graphs.cc'],
+]
 
 const emulatorFlags = [
   ...['-DLANGEVIN_EMULATED', '-Inative/emulator', '-Wno-unknown-pragmas', '-Wno-psabi', '-Wno-unused-parameter'],

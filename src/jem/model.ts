@@ -26,7 +26,7 @@ export interface JemModelOptions extends LayerOptions {
 
 /** Measured on two cores of an AMD EPYC (Zen 4), see docs/kernels.md: WRN-10-1 (78,000 parameters) and WRN-16-2 (690,000). */
 const mostParametersInLanes = 1e6
-const imagesOfLane = 8
+const imagesOfLane = 4
 
 /** What one pass through the network says of a batch. */
 export interface JemOutput {

@@ -145,6 +145,24 @@ static Ahead inputOfTile(const Plan<T>& plan, const SourceView<S>& x, int64_t t)
           ceilDivide(bytes, most(1, plan.aheadSteps))};
 }
 
+/// A phase that no tap reaches, as three of four are in the gradient of a 1×1 convolution of stride 2: its sums are
+/// zero.
+template <class T, class Epilogue>
+static void finishZeros(const Geometry& g, const Phase& phase, int64_t image, int64_t images, int64_t firstRow,
+                        int64_t rows, int64_t channel, int64_t width, const Epilogue& epilogue) {
+  alignas(64) const T zeros[kMaxPixels * kMaxVectors * Vec<T>::lanes] = {};
+  const int64_t count = least(width, g.outChannels - channel);
+  for (int64_t i = image; i < image + images; ++i) {
+    for (int64_t row = firstRow; row < firstRow + rows; ++row) {
+      const int64_t pixel = (i * g.outHeight + phase.row + row * g.outStep) * g.outWidth + phase.column;
+      for (int64_t column = 0; column < phase.columns; column += kMaxPixels) {
+        const int64_t pixels = least(kMaxPixels, phase.columns - column);
+        epilogue(PixelRun{pixel + column * g.outStep, g.outStep, pixels, channel, count, width}, zeros);
+      }
+    }
+  }
+}
+
 /// One phase of one tile for one column of q vectors: every segment of the tile, R at a time.
 template <class T, class Epilogue>
 static void multiplyPhase(const Plan<T>& plan, const Phase& phase, int q, int64_t image, int64_t images,
@@ -155,6 +173,10 @@ static void multiplyPhase(const Plan<T>& plan, const Phase& phase, int q, int64_
   const MultiplyKernel<T>& kernel = plan.kernels[q];
   const int64_t rows = least(plan.bandRows, phase.rows - firstRow);
   if (rows <= 0 || phase.columns <= 0) return;
+  if (phase.taps == 0) {
+    if (last) finishZeros<T>(g, phase, image, images, firstRow, rows, channel, q * L, epilogue);
+    return;
+  }
   const int64_t perRow = plan.segmentsPerRow(phase, q);
   const int64_t* offsets = plan.offsets + plan.chunkBlocks * phase.firstTap;
   const int64_t depth = g.pitch != kChannelBlock ? g.sourceChannels : kChannelBlock;

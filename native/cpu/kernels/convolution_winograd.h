@@ -186,73 +186,119 @@ LANGEVIN_INLINE Ahead patchesAhead(const WinogradPlan& p, const SourceView<S>& x
 
 /// y = x convolved with w, turned by 180° or not, given to the epilogue. x's pixels must be dense.
 template <class Scheme, class S, class Epilogue>
-static void convolveWinograd(Stream& stream, const WinogradShape& shape, const SourceView<S>& x, const WeightView<S>& w,
-                             bool turned, const Epilogue& epilogue) {
+class WinogradConvolution {
   using F = FactorOf<S>;
-  constexpr int64_t kTaskBlocks = 4, kTaskTiles = 8, size = sizeof(F);
-  WinogradPlan p = planWinograd<Scheme, F>(shape);
-  const TileKernels<F> kernels[kMaxVectors] = {tileKernels<F>(1), tileKernels<F>(2)};
-  const int64_t patchCount = p.frequencies * p.patchFrequency, weightCount = p.frequencies * p.weightFrequency;
-  const int64_t sharedCount = p.sharesWeights ? p.pairs * weightCount : patchCount;
-  Arena arena{
-      static_cast<char*>(stream.scratch(0, 3, static_cast<size_t>(sharedCount * size + p.chunkBlocks * 8 + 128)))};
-  F* const shared = arena.take<F>(sharedCount);
-  p.offsets = arena.take<int64_t>(p.chunkBlocks);
-  for (int64_t b = 0; b < p.chunkBlocks; ++b) p.offsets[b] = b * p.patchBlock;
 
-  const auto strip = [&](int thread) {
-    return static_cast<float*>(stream.scratch(thread, 2, sizeof(float) * static_cast<size_t>(p.stripCount)));
-  };
+ public:
+  WinogradConvolution(Stream& stream, const WinogradShape& shape, const SourceView<S>& x, const WeightView<S>& w,
+                      bool turned, const Epilogue& epilogue)
+      : stream_(stream),
+        p_(planWinograd<Scheme, F>(shape)),
+        x_(x),
+        w_(w),
+        turned_(turned),
+        epilogue_(epilogue),
+        kernels_{tileKernels<F>(1), tileKernels<F>(2)},
+        patchCount_(p_.frequencies * p_.patchFrequency),
+        weightCount_(p_.frequencies * p_.weightFrequency) {
+    const int64_t count = p_.sharesWeights ? p_.pairs * weightCount_ : patchCount_;
+    const int64_t bytes = count * static_cast<int64_t>(sizeof(F)) + p_.chunkBlocks * 8 + 128;
+    Arena arena{static_cast<char*>(stream.scratch(0, 3, static_cast<size_t>(bytes)))};
+    shared_ = arena.take<F>(count);
+    p_.offsets = arena.take<int64_t>(p_.chunkBlocks);
+    for (int64_t b = 0; b < p_.chunkBlocks; ++b) p_.offsets[b] = b * p_.patchBlock;
+  }
 
-  if (p.sharesWeights) {
-    const int64_t parts = ceilDivide(p.blocks, kTaskBlocks);
-    stream.parallel(p.pairs * parts, [&](int64_t task, int) {
+  void run() {
+    if (p_.sharesWeights) {
+      shareWeights();
+      stream_.parallel(p_.groups, [&](int64_t group, int thread) { multiplyGroup(group, 0, p_.pairs, thread); });
+    } else {
+      sharePatches();
+      stream_.parallel(p_.groups * p_.pairs, [&](int64_t task, int thread) {
+        const int64_t pair = task / p_.groups;
+        multiplyGroup(task % p_.groups, pair, pair + 1, thread);
+      });
+    }
+  }
+
+ private:
+  int64_t vectorsOf(int64_t pair) const { return least(kMaxVectors, p_.vectors - pair * kMaxVectors); }
+
+  template <class T>
+  T* scratch(int thread, int slot, int64_t count) {
+    return static_cast<T*>(stream_.scratch(thread, slot, static_cast<size_t>(count) * sizeof(T)));
+  }
+
+  void shareWeights() {
+    constexpr int64_t kTaskBlocks = 4;
+    const int64_t parts = ceilDivide(p_.blocks, kTaskBlocks);
+    stream_.parallel(p_.pairs * parts, [&](int64_t task, int) {
       const int64_t pair = task / parts, first = task % parts * kTaskBlocks;
-      const int64_t vectors = least(kMaxVectors, p.vectors - pair * kMaxVectors);
-      transformWeights<Scheme>(p, w, turned, pair, first, least(p.blocks, first + kTaskBlocks),
-                               shared + pair * weightCount + first * kChannelBlock * vectors * Lane::lanes);
-    });
-  } else {
-    stream.parallel(ceilDivide(p.tiles, kTaskTiles), [&](int64_t task, int thread) {
-      const int64_t first = task * kTaskTiles;
-      transformPatches<Scheme>(p, x, first, least(p.tiles, first + kTaskTiles), shared + first * kChannelBlock,
-                               strip(thread));
+      transformWeights<Scheme>(p_, w_, turned_, pair, first, least(p_.blocks, first + kTaskBlocks),
+                               shared_ + pair * weightCount_ + first * kChannelBlock * vectorsOf(pair) * Lane::lanes);
     });
   }
 
-  const int64_t tasks = p.sharesWeights ? p.groups : p.groups * p.pairs;
-  stream.parallel(tasks, [&](int64_t task, int thread) {
-    const int64_t group = task % p.groups, first = group * p.groupTiles, last = least(p.tiles, first + p.groupTiles);
-    const int64_t firstPair = task / p.groups, lastPair = p.sharesWeights ? p.pairs : firstPair + 1;
-    F* const own = static_cast<F*>(
-        stream.scratch(thread, 0, static_cast<size_t>((p.sharesWeights ? patchCount : weightCount) * size)));
-    float* const products = static_cast<float*>(
-        stream.scratch(thread, 1, sizeof(float) * static_cast<size_t>(p.frequencies * p.productFrequency)));
-    if (p.sharesWeights) transformPatches<Scheme>(p, x, first, last, own, strip(thread));
+  void sharePatches() {
+    constexpr int64_t kTaskTiles = 8;
+    stream_.parallel(ceilDivide(p_.tiles, kTaskTiles), [&](int64_t task, int thread) {
+      const int64_t first = task * kTaskTiles;
+      transformPatches<Scheme>(p_, x_, first, least(p_.tiles, first + kTaskTiles), shared_ + first * kChannelBlock,
+                               scratch<float>(thread, 2, p_.stripCount));
+    });
+  }
+
+  /// The outputs of a group of tiles and the pairs [firstPair, lastPair).
+  void multiplyGroup(int64_t group, int64_t firstPair, int64_t lastPair, int thread) {
+    const int64_t first = group * p_.groupTiles, last = least(p_.tiles, first + p_.groupTiles);
+    F* const own = scratch<F>(thread, 0, p_.sharesWeights ? patchCount_ : weightCount_);
+    float* const products = scratch<float>(thread, 1, p_.frequencies * p_.productFrequency);
+    if (p_.sharesWeights) transformPatches<Scheme>(p_, x_, first, last, own, scratch<float>(thread, 2, p_.stripCount));
     for (int64_t pair = firstPair; pair < lastPair; ++pair) {
-      const int64_t vectors = least(kMaxVectors, p.vectors - pair * kMaxVectors);
-      for (int64_t chunk = 0; chunk < p.chunks; ++chunk) {
-        const int64_t firstBlock = chunk * p.chunkBlocks, lastBlock = least(p.blocks, firstBlock + p.chunkBlocks);
-        if (!p.sharesWeights) transformWeights<Scheme>(p, w, turned, pair, firstBlock, lastBlock, own);
-        const int64_t width = vectors * Lane::lanes, base = firstBlock * kChannelBlock;
-        const F* const patches = (p.sharesWeights ? own : shared + first * kChannelBlock) + firstBlock * p.patchBlock;
-        const F* const weights = p.sharesWeights ? shared + pair * weightCount + base * width : own;
-        const bool lastChunk = chunk == p.chunks - 1;
-        Ahead ahead{reinterpret_cast<const char*>(x.data), 0};
-        if (p.sharesWeights && pair == 0 && chunk == 0) {
-          // A guess at which group this thread takes next; some kernels take fewer tiles and ask more often.
-          const int64_t calls = p.frequencies * ceilDivide(last - first, kernels[vectors - 1].largest());
-          ahead = patchesAhead(p, x, first + stream.threads() * p.groupTiles,
-                               calls * (lastBlock - firstBlock) * kChannelBlock / kAheadInterval);
-        }
-        multiplyFrequencies(p, kernels[vectors - 1], last - first, lastBlock - firstBlock, width, patches, weights,
-                            products, chunk > 0, ahead, [&](int64_t tile) {
-                              if (lastChunk) prefetchOutputs(p, first + tile, pair, epilogue);
-                            });
-      }
-      transformOutputs<Scheme>(p, first, last, pair, products, epilogue);
+      for (int64_t chunk = 0; chunk < p_.chunks; ++chunk) multiplyChunk(first, last, pair, chunk, own, products);
+      transformOutputs<Scheme>(p_, first, last, pair, products, epilogue_);
     }
-  });
+  }
+
+  /// products = or += the products of tiles [first, last), a pair and a chunk. `own`: what this task has transformed.
+  void multiplyChunk(int64_t first, int64_t last, int64_t pair, int64_t chunk, F* own, float* products) {
+    const int64_t firstBlock = chunk * p_.chunkBlocks, blocks = least(p_.chunkBlocks, p_.blocks - firstBlock);
+    const int64_t vectors = vectorsOf(pair), width = vectors * Lane::lanes;
+    const TileKernels<F>& kernels = kernels_[vectors - 1];
+    if (!p_.sharesWeights) transformWeights<Scheme>(p_, w_, turned_, pair, firstBlock, firstBlock + blocks, own);
+    const F* const patches = (p_.sharesWeights ? own : shared_ + first * kChannelBlock) + firstBlock * p_.patchBlock;
+    const F* const weights =
+        p_.sharesWeights ? shared_ + pair * weightCount_ + firstBlock * kChannelBlock * width : own;
+    Ahead ahead{reinterpret_cast<const char*>(x_.data), 0};
+    if (p_.sharesWeights && pair == 0 && chunk == 0) {
+      // A guess at which group this thread takes next; some kernels take fewer tiles and ask more often.
+      const int64_t calls = p_.frequencies * ceilDivide(last - first, kernels.largest());
+      ahead = patchesAhead(p_, x_, first + stream_.threads() * p_.groupTiles,
+                           calls * blocks * kChannelBlock / kAheadInterval);
+    }
+    const bool lastChunk = chunk == p_.chunks - 1;
+    multiplyFrequencies(p_, kernels, last - first, blocks, width, patches, weights, products, chunk > 0, ahead,
+                        [&](int64_t tile) {
+                          if (lastChunk) prefetchOutputs(p_, first + tile, pair, epilogue_);
+                        });
+  }
+
+  Stream& stream_;
+  WinogradPlan p_;
+  const SourceView<S>& x_;
+  const WeightView<S>& w_;
+  const bool turned_;
+  const Epilogue& epilogue_;
+  const TileKernels<F> kernels_[kMaxVectors];  // by the number of vectors
+  const int64_t patchCount_, weightCount_;
+  F* shared_;  // the transformed weights, or patches
+};
+
+template <class Scheme, class S, class Epilogue>
+static void convolveWinograd(Stream& stream, const WinogradShape& shape, const SourceView<S>& x, const WeightView<S>& w,
+                             bool turned, const Epilogue& epilogue) {
+  WinogradConvolution<Scheme, S, Epilogue>(stream, shape, x, w, turned, epilogue).run();
 }
 
 }  // namespace langevin::LANGEVIN_ISA
