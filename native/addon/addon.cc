@@ -332,19 +332,23 @@ class Addon {
     return result;
   }
 
-  // beginCapture(): what went wrong before is told now
+  // beginCapture(): what went wrong before is told now, where the capture waits for it
   Napi::Value beginCapture(const Napi::CallbackInfo& info) {
-    device_->waitUntilIdle();
-    throwFault(info.Env(), device_->takeFault());
+    if (device_->captureWaits()) {
+      device_->waitUntilIdle();
+      throwFault(info.Env(), device_->takeFault());
+    }
     device_->beginCapture();
     return info.Env().Undefined();
   }
   // endCapture() → graph
   Napi::Value endCapture(const Napi::CallbackInfo& info) {
     const int64_t graph = device_->endCapture();
-    const std::string fault = device_->takeFault();
-    if (!fault.empty()) device_->disposeGraph(graph);
-    throwFault(info.Env(), fault);
+    if (device_->captureWaits()) {
+      const std::string fault = device_->takeFault();
+      if (!fault.empty()) device_->disposeGraph(graph);
+      throwFault(info.Env(), fault);
+    }
     return Napi::Number::New(info.Env(), static_cast<double>(graph));
   }
   // replay(graph, stepOffset)

@@ -74,6 +74,8 @@ class Device {
 
   /// Whether calls can be recorded and replayed; what follows is for such devices only.
   virtual bool captures() { return false; }
+  /// Whether a capture needs the calls before it to be done, so that a fault in it is its own.
+  virtual bool captureWaits() { return true; }
   /// The calls from here to endCapture() are recorded and not run. Reads and writes are faults meanwhile.
   virtual void beginCapture() {}
   /// The number of the graph of these calls; takeFault() tells where there is none. Every buffer that was in use

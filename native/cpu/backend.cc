@@ -123,6 +123,7 @@ class CpuDevice final : public Device {
   }
 
   bool captures() override { return true; }
+  bool captureWaits() override { return false; }  // nothing of it happens on the executor's thread
   void beginCapture() override {
     graphMemory_.beginCapture();
     captured_ = std::make_shared<Graph>(strict_);

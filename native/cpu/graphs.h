@@ -2,8 +2,8 @@
 // several at once, each on one thread by itself (lanes).
 //
 // A lane is what makes narrow networks fast. The calls of a chain of a few images, run by one thread one after another,
-// find each other's results in that core's L2, and nobody waits for anybody: on two cores of an AMD EPYC (Zen 4) a step
-// of SGLD of WRN-10-1 takes 11.4 ms of 64 images, 4 at a time, where all at a time take 13.8.
+// find each other's results in that core's L2, and nobody waits for anybody: on two cores of an AMD EPYC (Zen 4) the
+// calls of an SGLD step of WRN-10-1 take 11.4 ms for 64 images, 4 at a time, where all at once take 13.8.
 #pragma once
 #include <deque>
 #include <memory>

@@ -38,6 +38,7 @@ export class ChainLanes {
   /** `steps` steps in place on x [batch, …], labels i32 [batch]. */
   run(x: Tensor, labels: Tensor | undefined, steps: number): void {
     const [batch, ...image] = x.shape
+    let draws = 0
     const moved = scope(() =>
       noGrad(() => {
         const results: Tensor[] = []
@@ -48,6 +49,7 @@ export class ChainLanes {
             const part = slice(x, [first, ...image.map(() => 0)], [images, ...image])
             const lane = this.laneOf(core, part, labels && slice(labels, [first], [images]))
             round.push({ lane, first })
+            draws = lane.captured.draws
             first += images
           }
           replayLanes(
@@ -61,7 +63,7 @@ export class ChainLanes {
     )
     assign(x, moved)
     moved.dispose()
-    for (const { captured } of [...this.lanes.values()].slice(0, 1)) this.generator.skip(steps * captured.draws)
+    this.generator.skip(steps * draws)
   }
 
   /** The core's lane for so many images, which holds these now. */

@@ -324,7 +324,7 @@ export interface NativeAddon {
   properties(): Record<string, string>
   /** Whether calls can be recorded and replayed; the next four are for such devices only. */
   captures: boolean
-  /** Calls are recorded, and not run, until endCapture. Throws an earlier fault. */
+  /** Calls are recorded, and not run, until endCapture. A GPU waits for those before, and throws an earlier fault. */
   beginCapture(): void
   endCapture(): Graph
   /** Runs the recorded calls, with `stepOffset` added to every Philox step in them. */

@@ -65,7 +65,8 @@ export interface Lane {
  * Replays captures of one device at the same time, each on one core by itself and `times` times over; returns at once.
  * None may write what another uses. Each draws from where its generator stands, which stays there (`Captured.draws` says
  * how far one time would move it), so that what several calls do are parts of the same draws. For small work that
- * should stay in a core's cache. Throws ConfigError where the device has no such cores (`cuda`).
+ * should stay in a core's cache. Throws ConfigError where the device has no such cores (`cuda`), a capture comes twice or
+ * was disposed, or a number is not what is said here.
  */
 export function replayLanes(lanes: readonly Lane[], times = 1): void {
   if (lanes.length === 0) return
@@ -77,6 +78,14 @@ export function replayLanes(lanes: readonly Lane[], times = 1): void {
   if (!device.addon.hasLanes) throw new ConfigError(`replayLanes: the ${device.kind} device has no cores of their own`)
   if (replayed.some((other) => other.device !== device || other.draws !== draws)) {
     throw new ConfigError('replayLanes: the lanes must be of one device and draw equally often')
+  }
+  if (new Set(replayed).size < replayed.length) throw new ConfigError('replayLanes: a capture cannot run beside itself')
+  if (!Number.isSafeInteger(times) || times < 0) {
+    throw new ConfigError(`replayLanes: times must be a whole number >= 0, got ${times}`)
+  }
+  for (const { firstElement = 0 } of lanes) {
+    if (Number.isSafeInteger(firstElement) && firstElement >= 0 && firstElement % 4 === 0) continue
+    throw new ConfigError(`replayLanes: firstElement must be a multiple of 4 and >= 0, got ${firstElement}`)
   }
   device.addon.replayLanes(
     replayed.map((lane, i) => [lane.graphNow(), lane.stepOffset(), lanes[i].firstElement ?? 0]),

@@ -208,6 +208,18 @@ describe('captures that run at the same time, each on a core', () => {
     })
   })
 
+  test('are captured while earlier calls still run, whose fault the next read tells', () => {
+    scope(() => {
+      const [x, y] = [ones([3, 2]), zeros([2])]
+      gatherRows(x, tensor([9], { dtype: 'i32' }))
+      const graph = captured(() => assign(y, add(y, 1)))
+      graph.replay()
+      expect(() => y.dataSync()).toThrow(/gatherRows: index 9/)
+      expect([...y.dataSync()]).toEqual([1, 1])
+      graph.dispose()
+    })
+  })
+
   test('are refused where they are disposed, of another kind, or draw differently', () => {
     scope(() => {
       const generator = new Generator(3)
@@ -216,6 +228,9 @@ describe('captures that run at the same time, each on a core', () => {
       const drawing = captured(() => noisy(x, generator), generator)
       const foreign: Captured = { draws: 0, replay: () => {}, dispose: () => {}, [Symbol.dispose]: () => {} }
       expect(() => replayLanes([{ captured: silent }, { captured: drawing }])).toThrow(/draw equally often/)
+      expect(() => replayLanes([{ captured: silent }, { captured: silent }])).toThrow(/cannot run beside itself/)
+      expect(() => replayLanes([{ captured: drawing, firstElement: 6 }])).toThrow(/must be a multiple of 4/)
+      expect(() => replayLanes([{ captured: silent }], 1.5)).toThrow(/times must be a whole number/)
       expect(() => replayLanes([{ captured: foreign }])).toThrow(/capture\(\) did not make/)
       silent.dispose()
       drawing.dispose()
