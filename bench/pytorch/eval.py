@@ -50,10 +50,12 @@ class Judge:
 
     def choose(self, count):
         times = {}
-        for layout in ("channels_first", "channels_last"):
-            self.use_layout(layout)
-            self.judge(self.batch)
-            times[layout] = self.run(count)["seconds"]
+        for _ in range(3):  # in turns, each known by its best: a busy moment must not decide
+            for layout in ("channels_first", "channels_last"):
+                self.use_layout(layout)
+                self.judge(self.batch)
+                seconds = self.run(count)["seconds"]
+                times[layout] = min(seconds, times.get(layout, seconds))
         best = min(times, key=times.get)
         self.use_layout(best)
         return {"layout": best, "seconds": times}
