@@ -35,7 +35,7 @@ export function convolutionPairs(device: Device, numbers: Numbers): Pair[] {
 }
 
 /** bf16 in channels that come in sixteens, which the tensor cores' kernels take. Of -1, 0 and 1 all sums are whole
- *  numbers small enough for bf16: results are exact, whatever the order of sums. */
+ *  numbers small enough for bf16: results are exact, whatever the order of sums, unless a scheme rounds on the way. */
 export function tensorCorePairs(device: Device, numbers: Numbers): Pair[] {
   const whole: Numbers = (count, stream) => numbers(count, stream).map((v) => Math.round(1.5 * v))
   const even = { batch: 2, size: 8, cin: 32, cout: 32, kernel: 3 }
