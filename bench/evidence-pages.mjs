@@ -242,12 +242,16 @@ function pagesOf(path) {
       chainsTable(runs),
     ].join('\n\n')
   })
-  pages.replaceParts('docs/evidence.md', { evidence: [...parts, `Data: [${source}](../${source}).`].join('\n\n') })
+  const { planned, runs: known } = document
+  const missing = known.length < planned ? [`So far ${known.length} of ${planned} runs are made and judged.`] : []
+  const all = [...missing, ...parts, `Data: [${source}](../${source}).`]
+  pages.replaceParts('docs/evidence.md', { evidence: all.join('\n\n') })
 
   const digits = of('mnist')
   const [foreign] = oodSetsOf(digits[0])
   pages.replaceParts('README.md', {
     evidence: [
+      ...missing,
       summary(digits, foreign),
       `${protocol(document, digits)} AUROC: digits against ${titles[foreign] ?? foreign}. ECE: 15 bins, before and after ` +
         'temperature scaling. Under attack: PGD, APGD-CE and APGD-DLR, 40 steps. Samples: fresh ones of a given class that ' +

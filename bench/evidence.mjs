@@ -146,7 +146,7 @@ if (!options.quick) {
     (run) => missingSuites(run).length === 0 || existsSync(join(run.folder, 'diverged.json')),
   )
   const path = join(options.out, 'evidence.json')
-  writeFileSync(path, `${JSON.stringify(recordOf(known, { ...small, recipes }), null, 2)}\n`)
+  writeFileSync(path, `${JSON.stringify(recordOf(known, allRuns.length, { ...small, recipes }), null, 2)}\n`)
   process.stderr.write(
     `${path} written, ${known.length} of ${allRuns.length} runs; node bench/evidence-pages.mjs ${options.out} puts it into ` +
       'the pages\n',

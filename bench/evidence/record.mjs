@@ -2,9 +2,9 @@
 import { readRunRecord } from '../../dist/eval/compare.js'
 import { describeMachine } from '../machine.mjs'
 
-/** `runs`: { data, recipe, seed, folder } of what bench/evidence.mjs has trained. */
-export function recordOf(runs, settings) {
-  return { what: 'evidence', ...describeMachine(), settings, runs: runs.map(recordOfRun) }
+/** `runs`: { data, recipe, seed, folder } of what bench/evidence.mjs has trained, of so many that are planned. */
+export function recordOf(runs, planned, settings) {
+  return { what: 'evidence', ...describeMachine(), settings, planned, runs: runs.map(recordOfRun) }
 }
 
 function recordOfRun({ data, recipe, seed, folder }) {
