@@ -210,11 +210,17 @@ function protocol({ settings, cpu, cores, date, versions, commit }, runs) {
   const [{ steps, trainingImages, on }] = runs
   const gaveUp = runs.filter((run) => run.gaveUp).length
   const rolledBack = runs.filter(({ rollbacks }) => rollbacks > 0).length
+  const special = Object.entries(settings.ofData?.[runs[0].data] ?? {}).map(
+    ([recipe, changes]) =>
+      ` \`${recipe}\` here with ${Object.entries(changes)
+        .map((change) => change.join(' '))
+        .join(', ')}.`,
+  )
   return (
     `${settings.model.toUpperCase()}, ${steps} iterations on ${trainingImages.toLocaleString('en')} training images, seeds ` +
     `${seedsOf(runs).join(', ')}; judged without noise on ${on.test.images.toLocaleString('en')} test images, attacked on ` +
     `${on.attacked.images}. Mean ± sample standard deviation over seeds. Of ${runs.length} runs ${rolledBack} rolled back and ` +
-    `${gaveUp} gave up. ${date.slice(0, 10)}, ${cpu}, ${cores} cores, langevin ${versions.langevin} (${commit}).`
+    `${gaveUp} gave up.${special.join('')} ${date.slice(0, 10)}, ${cpu}, ${cores} cores, langevin ${versions.langevin} (${commit}).`
   )
 }
 

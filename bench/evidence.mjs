@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { readCheckpoint, readEvaluation } from '../dist/index.js'
 import { recordOf } from './evidence/record.mjs'
-import { chainSteps, recipes, shared } from './evidence/settings.mjs'
+import { chainSteps, ofData, recipes, settingsOf, shared } from './evidence/settings.mjs'
 import { root } from './machine.mjs'
 
 const { values: options } = parseArgs({
@@ -28,7 +28,7 @@ const { values: options } = parseArgs({
   },
 })
 
-const small = { ...shared, ...(options.quick ? { steps: 4 } : {}) }
+const iterations = options.quick ? 4 : shared.steps
 
 // The bundled subsets, also where the whole sets are installed.
 const plan = [
@@ -59,7 +59,7 @@ const suitesOf = ({ seed, recipe }) => {
 function missingSuites(run) {
   const path = join(run.folder, 'eval.json')
   const judged = existsSync(path) ? readEvaluation(path) : undefined
-  return suitesOf(run).filter((name) => judged?.run.step !== small.steps || !(name in judged.suites))
+  return suitesOf(run).filter((name) => judged?.run.step !== iterations || !(name in judged.suites))
 }
 
 /** Iterations that a run has behind it; undefined where it has not begun. */
@@ -85,10 +85,10 @@ async function langevin(...args) {
   return status === 0
 }
 
-/** The settings of a recipe as a file for --config, which a reader can use as well. */
-function configOf(recipe) {
-  const path = join(options.out, `${recipe}.json`)
-  const text = `${JSON.stringify({ recipe, ...small, ...recipes[recipe] }, null, 2)}\n`
+/** The settings of a run as a file for --config, which a reader can use as well. */
+function configOf(recipe, data) {
+  const path = join(options.out, `${data}-${recipe}.json`)
+  const text = `${JSON.stringify({ recipe, ...settingsOf(recipe, data), steps: iterations }, null, 2)}\n`
   if (!existsSync(path)) writeFileSync(path, text)
   else if (readFileSync(path, 'utf8') !== text) {
     process.stderr.write(`${path} has other settings than this script: delete ${options.out}, or give another --out\n`)
@@ -102,8 +102,7 @@ if (options.plan) {
     const steps = stepsOf(run.folder)
     const missing = missingSuites(run).join(', ')
     const judged = missing ? `, to be judged: ${missing}` : ', judged'
-    const done =
-      steps === undefined ? 'to do' : `${steps} of ${small.steps} steps${steps === small.steps ? judged : ''}`
+    const done = steps === undefined ? 'to do' : `${steps} of ${iterations} steps${steps === iterations ? judged : ''}`
     process.stdout.write(`${run.folder}: ${done}\n`)
   }
   process.exit(0)
@@ -116,10 +115,10 @@ for (const run of runs) {
   const { data, source, seed, recipe, folder } = run
   const steps = stepsOf(folder)
   const begun = steps === undefined ? ['--data', source] : ['--resume']
-  const settings = ['--config', configOf(recipe), '--seed', String(seed), ...threads]
-  const trained = steps === small.steps || (await langevin('train', ...begun, '--out', folder, ...settings))
+  const settings = ['--config', configOf(recipe, data), '--seed', String(seed), ...threads]
+  const trained = steps === iterations || (await langevin('train', ...begun, '--out', folder, ...settings))
   const baseline = join(options.out, `${data}-classifier-${seed}`)
-  const beside = recipe !== 'classifier' && stepsOf(baseline) === small.steps ? ['--baseline', baseline] : []
+  const beside = recipe !== 'classifier' && stepsOf(baseline) === iterations ? ['--baseline', baseline] : []
   const missing = missingSuites(run)
   // Without noise for all, whatever each was trained with: else their numbers could not be put side by side.
   // Attacks take long, and the baseline is attacked where it is a run of its own.
@@ -146,7 +145,8 @@ if (!options.quick) {
     (run) => missingSuites(run).length === 0 || existsSync(join(run.folder, 'diverged.json')),
   )
   const path = join(options.out, 'evidence.json')
-  writeFileSync(path, `${JSON.stringify(recordOf(known, allRuns.length, { ...small, recipes }), null, 2)}\n`)
+  const settings = { ...shared, recipes, ofData }
+  writeFileSync(path, `${JSON.stringify(recordOf(known, allRuns.length, settings), null, 2)}\n`)
   process.stderr.write(
     `${path} written, ${known.length} of ${allRuns.length} runs; node bench/evidence-pages.mjs ${options.out} puts it into ` +
       'the pages\n',

@@ -74,7 +74,8 @@ export function createProgress(options: ProgressOptions): Progress {
       if (last && update.step < last.step) marks.length = 0 // begun anew: what was before says nothing of the speed
       last = update
       marks.push({ at, step: update.step, imageSteps: update.imageSteps })
-      while (marks.length > 2 && marks[1].at < at - speedWindow) marks.shift()
+      // One mark of an earlier step stays: a step that takes long is no standstill.
+      while (marks.length > 2 && marks[1].at < at - speedWindow && marks[1].step < update.step) marks.shift()
       const wait = live ? repaintEvery : everySeconds * 1000
       if (!finished && at - drawnAt >= wait) draw(update)
     },

@@ -84,6 +84,16 @@ describe('status line', () => {
     expect(screen(t.written)).toContain('1.00 steps/s')
   })
 
+  it('tells the speed of steps that take longer than it looks back', () => {
+    const t = terminal(160)
+    const progress = createProgress({ stream: t.stream, total: 600, now: t.now })
+    progress.update({ step: 0 })
+    t.wait(5000)
+    for (let i = 0; i < 5; i++, t.wait(4000)) progress.update({ step: 100 })
+    progress.update({ step: 100 }) // at 25 s
+    expect(screen(t.written)).toContain('4.00 steps/s')
+  })
+
   it('is cleared for a printed line and at the end, once', () => {
     const t = terminal(100)
     const progress = createProgress({ stream: t.stream, total: 10, now: t.now })

@@ -29,6 +29,13 @@ const shapes: readonly (readonly [number, number, number, number, number, number
   [2, 32, 32, 64, 64, 2],
   [1, 16, 16, 128, 320, 2],
   [3, 23, 27, 80, 72, 2],
+  // Tiles that reach beyond the image by one to three outputs, below, to the right, or both.
+  [9, 14, 14, 64, 64, 2],
+  [3, 13, 16, 64, 80, 2],
+  [5, 16, 15, 80, 64, 2],
+  [1, 14, 13, 128, 320, 2],
+  [4, 10, 12, 32, 48, 1],
+  [4, 12, 11, 48, 32, 1],
 ]
 
 /** Two convolutions after one, with everything fused: [its output, theirs, one's value before its activation,

@@ -7,7 +7,7 @@ import { builtCli } from '../cli/built.ts'
 builtCli() // what bench/ imports
 const module = (path: string) => import(new URL(`../../bench/${path}`, import.meta.url).href)
 const { accuracyUnderPgd, holds, judgeClaims } = await module('evidence/claims.mjs')
-const { recipes, shared } = await module('evidence/settings.mjs')
+const { recipes, settingsOf } = await module('evidence/settings.mjs')
 
 const curve = (model: string, attack: string, norm: string, ...accuracies: number[]) => ({
   ...{ model, attack, norm },
@@ -72,8 +72,11 @@ describe('the claims', () => {
 
 describe('the evidence', () => {
   it('is of settings that the recipes take', () => {
-    for (const [name, settings] of Object.entries<object>(recipes)) {
-      expect(recipeConfig(name, { ...shared, ...settings })).toMatchObject({ ...shared, ...settings, recipe: name })
+    for (const name of Object.keys(recipes)) {
+      for (const data of ['mnist', 'fashion-mnist']) {
+        const settings = settingsOf(name, data)
+        expect(recipeConfig(name, settings)).toMatchObject({ ...settings, recipe: name })
+      }
     }
   })
 

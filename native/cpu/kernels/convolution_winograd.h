@@ -44,8 +44,10 @@ template <class Scheme, class S, class F>
 static void transformPatches(const WinogradPlan& p, const SourceView<S>& x, int64_t first, int64_t last, F* v,
                              float* strip) {
   for (int64_t t = first; t < last;) {
-    const TilePlace place = placeOf(p, t);
-    const int64_t tiles = least(last - t, p.tileColumns - place.tileColumn);
+    const TilePlace place = placeOf(p, tileAt(p, t));
+    const int64_t inRow = least(last - t, p.tileColumns - place.tileColumn);
+    int64_t tiles = 1;  // neighbours in a row
+    while (tiles < inRow && tileAt(p, t + tiles) == tileAt(p, t) + tiles) ++tiles;
     const int64_t columns = (tiles - 1) * Scheme::step + Scheme::patch;
     const int64_t row = place.tileRow * Scheme::step + Scheme::offset;
     const int64_t column = place.tileColumn * Scheme::step + Scheme::offset;
@@ -110,19 +112,20 @@ static void transformWeights(const WinogradPlan& p, const WeightView<S>& w, bool
   }
 }
 
-/// products[frequency][tile][pair] = or += Σ over `blocks` blocks of patches · weights. Meanwhile the kernels ask for
-/// `ahead`, and outputAhead(tile) is called for each tile in turn, spread over the work.
-template <class F, class OutputAhead>
-static void multiplyFrequencies(const WinogradPlan& p, const TileKernels<F>& kernels, int64_t tiles, int64_t blocks,
-                                int64_t width, const F* patches, const F* weights, float* products, bool accumulate,
-                                Ahead ahead, const OutputAhead& outputAhead) {
+/// products[frequency][tile][pair] = or += Σ over `blocks` blocks of patches · weights, of a group's tiles. Meanwhile
+/// the kernels ask for `ahead`, and outputAhead(tile) is called for each tile in turn, spread over the work.
+template <class Scheme, class F, class OutputAhead>
+static void multiplyFrequencies(const WinogradPlan& p, const TileKernels<F>& kernels, int64_t group, int64_t tiles,
+                                int64_t blocks, int64_t width, const F* patches, const F* weights, float* products,
+                                bool accumulate, Ahead ahead, const OutputAhead& outputAhead) {
   for (int64_t f = 0; f < p.frequencies; ++f) {
     for (int64_t t = f * tiles / p.frequencies; t < (f + 1) * tiles / p.frequencies; ++t) outputAhead(t);
     const F* const v = patches + f * p.patchFrequency;
     const F* const u = weights + f * p.weightFrequency;
     float* const m = products + f * p.productFrequency;
-    for (int64_t t = 0; t < tiles;) {
-      const MultiplyKernel<F>& kernel = kernels.of(tiles - t);
+    const TileRange range = tilesThatNeed<Scheme>(p, group, tiles, f);
+    for (int64_t t = range.begin; t < range.end;) {
+      const MultiplyKernel<F>& kernel = kernels.of(range.end - t);
       const F* segments[kMaxSegments];
       for (int r = 0; r < kernel.segments; ++r) segments[r] = v + (t + r * kernel.segment) * kChannelBlock;
       kernel.run(segments, p.offsets, blocks, kChannelBlock, u, m + t * width, accumulate, ahead);
@@ -140,7 +143,7 @@ static void transformOutputs(const WinogradPlan& p, int64_t first, int64_t last,
   constexpr int tile = Scheme::tile;
   const int64_t vectors = least(kMaxVectors, p.vectors - pair * kMaxVectors), row = p.outWidth * p.outChannels;
   for (int64_t t = first; t < last; ++t) {
-    const TilePlace place = placeOf(p, t);
+    const TilePlace place = placeOf(p, tileAt(p, t));
     for (int64_t k = 0; k < vectors; ++k, products += L) {
       const int64_t channel = (pair * kMaxVectors + k) * L, count = least(L, p.outChannels - channel);
       if (count == L) {
@@ -165,7 +168,7 @@ static void transformOutputs(const WinogradPlan& p, int64_t first, int64_t last,
 /// Asks for the lines that transformOutputs will write.
 template <class Epilogue>
 LANGEVIN_INLINE void prefetchOutputs(const WinogradPlan& p, int64_t t, int64_t pair, const Epilogue& epilogue) {
-  const TilePlace place = placeOf(p, t);
+  const TilePlace place = placeOf(p, tileAt(p, t));
   const int64_t width = kMaxVectors * Lane::lanes, channel = pair * width;
   const int64_t count = least(width, p.outChannels - channel);
   for (int64_t i = 0; i < place.rows; ++i) {
@@ -202,11 +205,17 @@ class WinogradConvolution {
         patchCount_(p_.frequencies * p_.patchFrequency),
         weightCount_(p_.frequencies * p_.weightFrequency) {
     const int64_t count = p_.sharesWeights ? p_.pairs * weightCount_ : patchCount_;
-    const int64_t bytes = count * static_cast<int64_t>(sizeof(F)) + p_.chunkBlocks * 8 + 128;
+    const int64_t order = p_.clipped ? p_.tiles : 0, kinds = p_.clipped ? p_.groups : 0;
+    const int64_t bytes = count * static_cast<int64_t>(sizeof(F)) + p_.chunkBlocks * 8 + order * 8 + kinds * 24 + 256;
     Arena arena{static_cast<char*>(stream.scratch(0, 3, static_cast<size_t>(bytes)))};
     shared_ = arena.take<F>(count);
     p_.offsets = arena.take<int64_t>(p_.chunkBlocks);
     for (int64_t b = 0; b < p_.chunkBlocks; ++b) p_.offsets[b] = b * p_.patchBlock;
+    if (p_.clipped) {
+      p_.order = arena.take<int64_t>(order);
+      p_.kinds = arena.take<WinogradPlan::Kinds>(kinds);
+      orderTiles(p_);
+    }
   }
 
   void run() {
@@ -256,13 +265,13 @@ class WinogradConvolution {
     float* const products = scratch<float>(thread, 1, p_.frequencies * p_.productFrequency);
     if (p_.sharesWeights) transformPatches<Scheme>(p_, x_, first, last, own, scratch<float>(thread, 2, p_.stripCount));
     for (int64_t pair = firstPair; pair < lastPair; ++pair) {
-      for (int64_t chunk = 0; chunk < p_.chunks; ++chunk) multiplyChunk(first, last, pair, chunk, own, products);
+      for (int64_t chunk = 0; chunk < p_.chunks; ++chunk) multiplyChunk(group, first, last, pair, chunk, own, products);
       transformOutputs<Scheme>(p_, first, last, pair, products, epilogue_);
     }
   }
 
   /// products = or += the products of tiles [first, last), a pair and a chunk. `own`: what this task has transformed.
-  void multiplyChunk(int64_t first, int64_t last, int64_t pair, int64_t chunk, F* own, float* products) {
+  void multiplyChunk(int64_t group, int64_t first, int64_t last, int64_t pair, int64_t chunk, F* own, float* products) {
     const int64_t firstBlock = chunk * p_.chunkBlocks, blocks = least(p_.chunkBlocks, p_.blocks - firstBlock);
     const int64_t vectors = vectorsOf(pair), width = vectors * Lane::lanes;
     const TileKernels<F>& kernels = kernels_[vectors - 1];
@@ -278,10 +287,10 @@ class WinogradConvolution {
                            calls * blocks * kChannelBlock / kAheadInterval);
     }
     const bool lastChunk = chunk == p_.chunks - 1;
-    multiplyFrequencies(p_, kernels, last - first, blocks, width, patches, weights, products, chunk > 0, ahead,
-                        [&](int64_t tile) {
-                          if (lastChunk) prefetchOutputs(p_, first + tile, pair, epilogue_);
-                        });
+    multiplyFrequencies<Scheme>(p_, kernels, group, last - first, blocks, width, patches, weights, products, chunk > 0,
+                                ahead, [&](int64_t tile) {
+                                  if (lastChunk) prefetchOutputs(p_, first + tile, pair, epilogue_);
+                                });
   }
 
   Stream& stream_;

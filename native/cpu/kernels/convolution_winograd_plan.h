@@ -4,6 +4,11 @@
 //   group    tiles of one task, whose products [frequency][tile][2 vectors] stay in L2
 //   pair     two vectors of output channels
 //
+// Where tiles at the bottom or right end of an image reach beyond it, not all of their frequencies are needed: in a
+// group those at the bottom come first, then whole ones, then those on the right and in the corner, so that what a
+// frequency needs is one range. 7×7 outputs of stride 2 take 18² products instead of 20², 14×14 of stride 1 23² instead
+// of 24².
+//
 // For each frequency, the products of a group and a pair are a product of matrices, [tiles × source channels] × [source
 // channels × pair]. Of its two factors, the smaller (all the net's weights, or all the batch's patches) is transformed
 // once, into memory that the tasks share; the larger is transformed by each task for itself, so that it never leaves
@@ -43,6 +48,13 @@ struct WinogradPlan : WinogradShape {
   int64_t patchBlock, patchFrequency, weightFrequency, productFrequency;
   int64_t stripCount;  // floats of the columns of a row of patches
   int64_t* offsets;    // [block of a chunk], for the kernel
+
+  struct Kinds {
+    int64_t bottom, whole, right;  // how many there are
+  };
+  bool clipped;    // whether some tiles reach beyond the image; then only:
+  int64_t* order;  // [position]: which tile lies there; else nullptr, and tiles lie in order
+  Kinds* kinds;    // [group]
 };
 
 /// Which tile this is, and how many of its outputs there are.
@@ -60,6 +72,51 @@ LANGEVIN_INLINE TilePlace placeOf(const WinogradPlan& p, int64_t t) {
           (image * p.outHeight + row) * p.outWidth + column,
           least(p.tile, p.outHeight - row),
           least(p.tile, p.outWidth - column)};
+}
+
+LANGEVIN_INLINE int64_t tileAt(const WinogradPlan& p, int64_t position) {
+  return p.order ? p.order[position] : position;
+}
+
+/// Fills p.order and p.kinds.
+static void orderTiles(const WinogradPlan& p) {
+  const bool rowsClipped = p.outHeight % p.tile != 0, columnsClipped = p.outWidth % p.tile != 0;
+  const auto kindOf = [&](int64_t t) {
+    const bool right = columnsClipped && t % p.tileColumns == p.tileColumns - 1;
+    const bool bottom = rowsClipped && t / p.tileColumns % p.tileRows == p.tileRows - 1;
+    return bottom ? (right ? 3 : 0) : (right ? 2 : 1);
+  };
+  for (int64_t group = 0; group < p.groups; ++group) {
+    const int64_t first = group * p.groupTiles, last = least(p.tiles, first + p.groupTiles);
+    int64_t counts[4] = {0, 0, 0, 0};
+    for (int64_t t = first; t < last; ++t) ++counts[kindOf(t)];
+    p.kinds[group] = {counts[0], counts[1], counts[2]};
+    int64_t next[4] = {first, first + counts[0], first + counts[0] + counts[1], last - counts[3]};
+    for (int64_t t = first; t < last; ++t) p.order[next[kindOf(t)]++] = t;
+  }
+}
+
+/// The tiles of a group that need a frequency.
+struct TileRange {
+  int64_t begin, end;
+};
+template <class Scheme>
+LANGEVIN_INLINE TileRange tilesThatNeed(const WinogradPlan& p, int64_t group, int64_t tiles, int64_t frequency) {
+  if (!p.order) return {0, tiles};
+  const WinogradPlan::Kinds& kinds = p.kinds[group];
+  const bool bottom = Scheme::needs(frequency / Scheme::points, p.outHeight - (p.tileRows - 1) * Scheme::tile);
+  const bool right = Scheme::needs(frequency % Scheme::points, p.outWidth - (p.tileColumns - 1) * Scheme::tile);
+  const int64_t whole = kinds.bottom + kinds.whole;
+  return {bottom ? 0 : kinds.bottom, !right ? whole : bottom ? tiles : whole + kinds.right};
+}
+
+/// Points that the tiles along an axis of so many outputs need, together.
+template <class Scheme>
+static int64_t pointsAlong(int64_t outputs) {
+  const int64_t tiles = ceilDivide(outputs, Scheme::tile);
+  int64_t points = (tiles - 1) * Scheme::points;
+  for (int i = 0; i < Scheme::points; ++i) points += Scheme::needs(i, outputs - (tiles - 1) * Scheme::tile);
+  return points;
 }
 
 /// Kernels by the number of tiles that they multiply, the largest first. The last may compute a few tiles too many.
@@ -109,8 +166,9 @@ constexpr int64_t kSharedBytes = 12 << 20;
 template <class F>
 constexpr int64_t kMostChunkBlocks = 5 * sizeof(float) / sizeof(F);
 /// Tiles of a group, multiples of what the largest kernel takes. Where weights are shared, few, for the sake of L1 and
-/// L2; else as many as have their products in L2.
-constexpr int64_t kGroupUnit = 12, kGroupTiles = 24, kNarrowGroupTiles = 28, kMostGroupTiles = 132;
+/// L2; else as many as have their products in L2. Clipped: two images of 16 tiles have 32, 24, 24 and 18 to multiply.
+constexpr int64_t kGroupUnit = 12, kGroupTiles = 24, kNarrowGroupTiles = 28, kClippedGroupTiles = 32;
+constexpr int64_t kMostGroupTiles = 132;
 
 template <class Scheme, class F>
 static WinogradPlan planWinograd(const WinogradShape& shape) {
@@ -120,6 +178,8 @@ static WinogradPlan planWinograd(const WinogradShape& shape) {
   p.frequencies = Scheme::points * Scheme::points, p.tile = Scheme::tile, p.step = Scheme::step;
   p.tileRows = ceilDivide(p.outHeight, p.tile), p.tileColumns = ceilDivide(p.outWidth, p.tile);
   p.tiles = p.batch * p.tileRows * p.tileColumns;
+  p.clipped = p.outHeight % p.tile != 0 || p.outWidth % p.tile != 0;
+  p.order = nullptr, p.kinds = nullptr;
   p.blocks = ceilDivide(p.sourceChannels, kChannelBlock);
   p.vectors = ceilDivide(p.outChannels, L);
   p.pairs = ceilDivide(p.vectors, kMaxVectors);
@@ -129,8 +189,8 @@ static WinogradPlan planWinograd(const WinogradShape& shape) {
   p.sharesWeights = p.vectors * L <= p.tiles && (fitting >= kGroupTiles || patchBytes > kSharedBytes);
   int64_t limit = kMostGroupTiles;
   if (p.sharesWeights) {
-    limit = p.vectors == 1 ? kNarrowGroupTiles : kGroupTiles;
-    if (limit > fitting) limit = kGroupUnit;
+    limit = p.vectors == 1 ? kNarrowGroupTiles : p.clipped ? kClippedGroupTiles : kGroupTiles;
+    if (limit > fitting) limit = fitting >= kGroupTiles ? kGroupTiles : kGroupUnit;
   }
   p.groups = ceilDivide(p.tiles, limit);
   p.groupTiles = least(limit, ceilDivide(ceilDivide(p.tiles, p.groups), 4) * 4);
@@ -161,8 +221,9 @@ static bool worthWinograd(const WinogradShape& s, double taps) {
       static_cast<double>(ceilDivide(s.outHeight, Scheme::tile) * ceilDivide(s.outWidth, Scheme::tile));
   const double blocks = static_cast<double>(ceilDivide(s.sourceChannels, kChannelBlock));
   const double vectors = static_cast<double>(ceilDivide(s.outChannels, kChannelBlock));
-  const double products = blocks * kChannelBlock * vectors / Factors<F>::channels;
-  const double winograd = tiles * kFrequencies * (products + kTransform * (blocks + vectors));
+  const double needed = static_cast<double>(pointsAlong<Scheme>(s.outHeight) * pointsAlong<Scheme>(s.outWidth));
+  const double products = needed * blocks * kChannelBlock * vectors / Factors<F>::channels;
+  const double winograd = products + tiles * kFrequencies * kTransform * (blocks + vectors);
   if (kFrequencies * blocks * vectors * kChannelBlock * kChannelBlock * sizeof(float) > kMostWeightBytes) return false;
   const double outputs = static_cast<double>(s.outHeight * s.outWidth);
   return winograd < kWorth * taps * outputs * static_cast<double>(s.sourceChannels) * vectors;

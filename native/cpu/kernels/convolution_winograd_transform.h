@@ -27,6 +27,9 @@ struct Winograd4 {
   static constexpr int step = 4;     // pixels from a patch to the next
   static constexpr int offset = -1;  // of tile 0's patch: the padding
 
+  /// Whether the first `outputs` of a tile depend on this point.
+  static constexpr bool needs(int point, int64_t outputs) { return outputs == tile || point < 5; }
+
   static constexpr float a = 0.70710678118654752f, b = 1.41421356237309505f;
 
   static LANGEVIN_INLINE void input(const Lane (&d)[patch], Lane (&v)[points]) {
@@ -64,6 +67,7 @@ struct Winograd4 {
 /// of six, and only sums: no more rounding than that of the direct way.
 struct WinogradStride2 {
   static constexpr int patch = 5, points = 5, tile = 2, step = 4, offset = -1;
+  static constexpr bool needs(int point, int64_t outputs) { return outputs == tile || point % 2 == 1 || point == 0; }
 
   static LANGEVIN_INLINE void input(const Lane (&d)[patch], Lane (&v)[points]) {
     v[0] = d[0] - d[2], v[1] = d[2], v[2] = d[4] - d[2], v[3] = d[1], v[4] = d[3];
@@ -80,6 +84,9 @@ struct WinogradStride2 {
 /// kernel is turned, so that its first tap is the last.
 struct WinogradStride2Gradient {
   static constexpr int patch = 3, points = 5, tile = 4, step = 2, offset = 0;
+  static constexpr bool needs(int point, int64_t outputs) {
+    return point == 3 || (outputs > 1 && point < 2) || (outputs > 2 && point == 4) || outputs == tile;
+  }
 
   static LANGEVIN_INLINE void input(const Lane (&d)[patch], Lane (&v)[points]) {
     v[0] = d[0] - d[1], v[1] = d[1], v[2] = d[2] - d[1], v[3] = d[0], v[4] = d[1];
