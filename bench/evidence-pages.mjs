@@ -209,6 +209,7 @@ const maskingLine = (runs) => {
 function protocol({ settings, cpu, cores, date, versions, commit }, runs) {
   const [{ steps, trainingImages, on }] = runs
   const gaveUp = runs.filter((run) => run.gaveUp).length
+  const seeds = seedsOf(runs)
   const rolledBack = runs.filter(({ rollbacks }) => rollbacks > 0).length
   const special = Object.entries(settings.ofData?.[runs[0].data] ?? {}).map(
     ([recipe, changes]) =>
@@ -217,8 +218,8 @@ function protocol({ settings, cpu, cores, date, versions, commit }, runs) {
         .join(', ')}.`,
   )
   return (
-    `${settings.model.toUpperCase()}, ${steps} iterations on ${trainingImages.toLocaleString('en')} training images, seeds ` +
-    `${seedsOf(runs).join(', ')}; judged without noise on ${on.test.images.toLocaleString('en')} test images, attacked on ` +
+    `${settings.model.toUpperCase()}, ${steps} iterations on ${trainingImages.toLocaleString('en')} training images, ` +
+    `${seeds.length === 1 ? 'seed' : 'seeds'} ${seeds.join(', ')}; judged without noise on ${on.test.images.toLocaleString('en')} test images, attacked on ` +
     `${on.attacked.images}. Mean ± sample standard deviation over seeds. Of ${runs.length} runs ${rolledBack} rolled back and ` +
     `${gaveUp} gave up.${special.join('')} ${date.slice(0, 10)}, ${cpu}, ${cores} cores, langevin ${versions.langevin} (${commit}).`
   )

@@ -1,4 +1,5 @@
 // What the evidence runs found, as one document: settings, every number by run, curves, and what the samples suite says.
+import { suiteNames } from '../../dist/cli/commands/eval.js'
 import { readRunRecord } from '../../dist/eval/compare.js'
 import { describeMachine } from '../machine.mjs'
 
@@ -16,9 +17,7 @@ function recordOfRun({ data, recipe, seed, folder }) {
     ...{ data, recipe, seed, steps: record.step, trainingImages: record.data.count },
     ...{ rollbacks: record.rollbacks, gaveUp: record.gaveUp },
     on: { test: accuracy?.on, attacked: robustness?.on },
-    numbers: Object.values(numbers)
-      .flat()
-      .map(({ name, value, unit }) => ({ name, value, unit })),
+    numbers: suiteNames.flatMap((name) => numbers[name] ?? []).map(({ name, value, unit }) => ({ name, value, unit })),
     curves: robustness?.curves ?? [],
     masking: (robustness?.masking ?? []).flatMap(({ checks }) => checks),
     samples: samples?.recognised && {
